@@ -315,6 +315,9 @@ impl Error {
             Self::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 Some(NOT_FOUND.into())
             }
+            Self::File { source, .. } if source.kind() == std::io::ErrorKind::IsADirectory => {
+                Some("give the path of a file".into())
+            }
             Self::Interrupted { .. } | Self::File { .. } | Self::Several { .. } => None,
             Self::Bug(_) => Some(BUG_HINT.into()),
             Self::Tensor(_) => {

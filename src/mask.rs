@@ -57,16 +57,19 @@ pub enum MaskError {
         /// The image's size.
         expected: Size,
     },
-    /// No pixel is bright, and more levels than two, or one, do not tell which are inside.
+    /// No pixel is bright, or opaque, and more levels than two, or one, do not tell which are inside.
     #[error(
-        "the brightest pixel of the mask `{path}` is {brightest} of {full}, and none of black and white is left"
+        "the {} pixel of the mask `{path}` is {highest} of {full}, so that no pixel is inside",
+        .channel.more()[1]
     )]
     Dark {
         /// The mask's path.
         path: String,
-        /// The level of its brightest pixel.
-        brightest: u16,
-        /// The level of white.
+        /// What was taken for its shape.
+        channel: MaskChannel,
+        /// The level of its brightest or most opaque pixel.
+        highest: u16,
+        /// The level of white, or of opacity.
         full: u16,
     },
     /// Colours and alpha tell different shapes.
@@ -180,14 +183,16 @@ impl Mask {
         let (mask, note) = reading.mask(pixels).map_err(|none| {
             let path = source.to_string();
             match none {
-                NoShape::Dark(brightest) if is_deep => MaskError::Dark {
+                NoShape::Dark(channel, highest) if is_deep => MaskError::Dark {
                     path,
-                    brightest,
+                    channel,
+                    highest,
                     full: u16::MAX,
                 },
-                NoShape::Dark(brightest) => MaskError::Dark {
+                NoShape::Dark(channel, highest) => MaskError::Dark {
                     path,
-                    brightest: brightest / 257,
+                    channel,
+                    highest: highest / 257,
                     full: 255,
                 },
                 NoShape::Ambiguous => MaskError::Ambiguous { path },

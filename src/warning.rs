@@ -17,6 +17,7 @@ kinds! {
         RegionScaleDirection "region.scale_direction"
             "handle and target of a scale lie in different directions from its centre";
         PromptCut "prompt.cut" "the text encoder does not read the end of the prompt";
+        EmbeddingUnused "embedding.unused" "the prompt does not have the word of an embedding";
         EditPromptUnused "edit_prompt.unused" "the method does not use the drag file's edit_prompt";
         DragDiverged "drag.diverged" "the drag diverged and continued with the best latents";
         PictureEnlarged "picture.enlarged" "the edited area is enlarged and less sharp than the picture";
@@ -46,6 +47,7 @@ kinds! {
         CacheWrite "cache.write" "a cache entry cannot be written";
         CacheDamaged "cache.damaged" "a cache entry is damaged and is not used";
         BatchWithoutDrag "batch.without_drag" "pictures without a drag file are left out";
+        BatchOtherFormats "batch.other_formats" "pictures in other formats are left out";
         BatchOwnResults "batch.own_results" "pictures that this program made beside their originals are left out";
         BatchOtherFolders "batch.other_folders" "folders in which other programs keep their copies are left out";
         BatchDragUnused "batch.drag_unused" "drag files without a picture that can be edited are left out";

@@ -215,7 +215,8 @@ impl<'a> EntryChecker<'a> {
         if !self.options.allow_outside && !self.root.holds(&full, is_link) {
             if is_link && !full.exists() {
                 let reason = format!("`{shown}` is a broken link");
-                return Err(Defect::new(ErrorKind::ManifestMissing, reason, RELATIVE));
+                let hint = "restore what the link leads to, or remove the link";
+                return Err(Defect::new(ErrorKind::ManifestMissing, reason, hint));
             }
             return Err(self.escapes(path));
         }

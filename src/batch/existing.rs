@@ -17,14 +17,18 @@ pub(super) fn names_job(path: &Path, job: &str) -> bool {
 
 /// Returns the SHA-256 of the file at `path` if it already is the result that was computed again as `edited`.
 ///
-/// It must keep the same of the picture's file. With a `job`, the file must name it. Without one, its samples must match except for rounding. The bytes are not compared: edits in a
+/// It must keep the same of the picture's file. With a `job`, the file must name it. Without one, it must have no report, and its samples must match except for
+/// rounding. The bytes are not compared: edits in a
 /// group round differently from single edits, and the drag amplifies the difference.
 pub(super) fn existing_result(path: &Path, edited: &Picture, job: Option<&str>) -> Option<String> {
     if !is_file(path) {
         return None;
     }
     let found = picture::read_any(path).ok()?;
-    let has_samples = || metrics::compare(edited, &found.picture, None).all.max <= ROUNDING;
+    let has_samples = || {
+        picture::read_note(path).is_err()
+            && metrics::compare(edited, &found.picture, None).all.max <= ROUNDING
+    };
     let is_result = found.picture.size() == edited.size()
         && found.picture.kept() == edited.kept()
         && job.map_or_else(has_samples, |job| names_job(path, job));

@@ -10,13 +10,16 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::entry::{ListEntry, ListFault};
-use super::pairing::{DragFiles, composed};
+use super::neighbours::{Neighbours, Reason};
+use super::pairing::DragFiles;
 use super::skipped::Skipped;
 use crate::error::{Error, ErrorKind, Result};
 use crate::warning::Warning;
 
 /// File name extensions of pictures that can be edited.
-const PICTURES: [&str; 8] = ["png", "jpg", "jpeg", "jpe", "jfif", "pjpeg", "pjp", "webp"];
+const PICTURES: [&str; 11] = [
+    "png", "apng", "jpg", "jpeg", "jpe", "jfif", "jfi", "jif", "pjpeg", "pjp", "webp",
+];
 /// Those of other pictures.
 const OTHER_PICTURES: [&str; 10] = [
     "heic", "heif", "avif", "gif", "bmp", "tif", "tiff", "jxl", "jp2", "psd",
@@ -75,7 +78,9 @@ pub(super) fn read(
                 } else if !is_outputs(&root.join(&path)) {
                     folders.push(path);
                 }
-            } else if has_ending(&path, &PICTURES) {
+            } else if is_other_picture(name) {
+                skipped.other_pictures.push(path);
+            } else if is_picture(name) {
                 let inside = path.with_extension("").join("drag.json");
                 let drag = if has_common_drag {
                     None
@@ -99,14 +104,21 @@ pub(super) fn read(
             }
         }
         if !has_common_drag {
-            let left = drags.unused().filter_map(|name| {
-                let path = folder.join(name);
-                let reason = reason(name, &files).or_else(|| {
-                    has_regions(&root.join(&path)).then(|| "no picture has its name".to_owned())
-                })?;
-                Some((path, reason))
-            });
-            unused.extend(left);
+            let mut left = drags.unused().peekable();
+            if left.peek().is_some() {
+                let neighbours = Neighbours::new(files.iter().copied());
+                unused.extend(left.filter_map(|name| {
+                    let path = folder.join(name);
+                    let is_drag_file = || has_regions(&root.join(&path));
+                    let reason = match neighbours.reason(name) {
+                        Some(Reason::OtherFormat(reason)) => reason,
+                        _ if !is_drag_file() => return None,
+                        Some(Reason::Similar(reason)) => reason,
+                        None => "no picture has its name".to_owned(),
+                    };
+                    Some((path, reason))
+                }));
+            }
         }
     }
     // The drag file of a picture in the folder above may be found before its picture is.
@@ -138,21 +150,6 @@ fn is_own_result(name: &OsStr, files: &HashSet<&OsString>) -> bool {
                 |ending: &str| files.contains(&OsString::from(format!("{stem}.{ending}")));
             is_there(ending) || is_there(&ending.to_uppercase())
         })
-}
-
-/// Returns why a drag file without an edited picture is of no use, if a file of another kind has its name.
-fn reason(drag: &OsStr, files: &HashSet<&OsString>) -> Option<String> {
-    let stem = composed(Path::new(drag).file_stem()?)?;
-    let has_its_name = |name: &&&OsString| {
-        let path = Path::new(name);
-        has_ending(path, &OTHER_PICTURES)
-            && path.file_stem().and_then(composed).as_ref() == Some(&stem)
-    };
-    let picture = files.iter().find(has_its_name)?;
-    Some(format!(
-        "`{}` is not a PNG, JPEG or WebP; convert it",
-        picture.display()
-    ))
 }
 
 /// Returns whether a JSON file has regions, as a drag file.
@@ -202,8 +199,18 @@ fn names(folder: &Path) -> Result<Vec<(OsString, FileType)>> {
         .collect()
 }
 
-fn has_ending(path: &Path, endings: &[&str]) -> bool {
-    path.extension().is_some_and(|extension| {
+/// Returns whether a name has the ending of a picture that can be edited.
+pub(super) fn is_picture(name: &OsStr) -> bool {
+    has_ending(name, &PICTURES)
+}
+
+/// Returns whether a name has the ending of a picture in another format.
+pub(super) fn is_other_picture(name: &OsStr) -> bool {
+    has_ending(name, &OTHER_PICTURES)
+}
+
+fn has_ending(name: &OsStr, endings: &[&str]) -> bool {
+    Path::new(name).extension().is_some_and(|extension| {
         endings
             .iter()
             .any(|ending| extension.eq_ignore_ascii_case(ending))

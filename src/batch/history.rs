@@ -15,6 +15,7 @@ use super::{Item, RECORDS, Resolver};
 use crate::digest::sha256_of;
 use crate::edit::Provenance;
 use crate::error::{Error, ErrorKind, RecordedKind, Result};
+use crate::report::LeftOut;
 
 /// The fields of a record that are read.
 #[derive(Debug, Deserialize)]
@@ -26,6 +27,8 @@ struct RecordLine {
     out_sha256: Option<String>,
     #[serde(default)]
     stripped: bool,
+    #[serde(default)]
+    unreported: bool,
     error: Option<RecordedError>,
     seconds: Option<HashMap<String, f64>>,
     together: Option<usize>,
@@ -53,8 +56,8 @@ struct RecordedOutput {
     job: RecordedJob,
     /// Hash of the output.
     sha256: String,
-    /// Whether EXIF, XMP and text of the picture were left out.
-    stripped: bool,
+    /// What it leaves out.
+    left_out: LeftOut,
 }
 
 /// What the records say about one item.
@@ -193,7 +196,10 @@ impl History {
                 item.done = Some(RecordedOutput {
                     job,
                     sha256,
-                    stripped: record.stripped,
+                    left_out: LeftOut {
+                        stripped: record.stripped,
+                        unreported: record.unreported,
+                    },
                 });
                 item.failed = None;
                 self.seconds += seconds / record.together.unwrap_or(1).max(1) as f64;
@@ -252,7 +258,7 @@ impl History {
                 .unwrap_or(false)
         };
         if recorded.done.as_ref().is_some_and(|done| {
-            done.stripped == resolver.strips_metadata
+            done.left_out == resolver.left_out
                 && has_sha256(&item.out, &done.sha256)
                 && is_same(&done.job)
         }) {

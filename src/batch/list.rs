@@ -8,6 +8,7 @@ use super::roots::Root;
 use super::unique::check_unique;
 use super::{Seeds, folder, manifest, methods};
 use crate::error::{Error, ErrorKind, Result};
+use crate::files::content::{self, Content};
 use crate::foreign;
 use crate::method::Method;
 use crate::warning::Warning;
@@ -59,6 +60,7 @@ impl List {
     /// list without entries; [`Error::File`] when the folder or the manifest cannot be read.
     pub(crate) fn read(source: &ListSource, options: ListOptions) -> Result<Self> {
         let (root, entries, warnings) = match source {
+            ListSource::Folder(root) if root.is_file() => return Err(not_a_folder(root)),
             ListSource::Folder(root) => {
                 let (entries, warnings) =
                     folder::read(root, options.outputs, options.drag.is_some())?;
@@ -108,6 +110,26 @@ impl List {
     }
 }
 
+/// Returns the error about a file that is given as the folder, with what it may be for.
+fn not_a_folder(path: &Path) -> Error {
+    let is_list = path
+        .extension()
+        .is_some_and(|ending| ending.eq_ignore_ascii_case("jsonl"));
+    let hint = match content::of_file(path) {
+        Some(Content::Picture(_)) => "`dragnext edit` edits one picture",
+        Some(Content::Json) if is_list => "a list is given with `--manifest`",
+        Some(Content::Json) => {
+            "give a folder of pictures; a drag file for all of them is given with `--drag`, a list with `--manifest`"
+        }
+        _ => "give a folder of pictures, or a list with `--manifest`",
+    };
+    Error::Batch {
+        kind: ErrorKind::ManifestNotAFile,
+        reason: format!("{}: is a file, not a folder", path.display()),
+        hint: foreign::hint(path).unwrap_or_else(|| hint.into()),
+    }
+}
+
 /// Gives an entry whose picture has an absolute path, or one with `..`, the output and the id that its place in the list's folder would give.
 fn named(mut entry: ListEntry, root: &Root) -> ListEntry {
     if entry.fault.is_none()
@@ -142,7 +164,15 @@ impl ListSource {
                 "`cat.png` is edited with `cat.json` beside it, or with `cat/drag.json`; `--drag` gives one drag file for all",
             ),
         };
-        let import = foreign::hint(path);
+        let list = path.join("manifest.jsonl");
+        let import = if list.is_file() {
+            Some(format!(
+                "give the list `{}` with `--manifest`",
+                list.display()
+            ))
+        } else {
+            foreign::hint(path)
+        };
         Error::Batch {
             kind: ErrorKind::ManifestEmpty,
             reason: format!("{}: there is nothing to edit", path.display()),

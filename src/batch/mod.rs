@@ -3,7 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `folder`, `manifest` | where a list comes from |
-//! | `pairing`, `skipped` | drag files of a folder's pictures; what a folder has that is not edited |
+//! | `pairing`, `skipped`, `neighbours` | drag files of a folder's pictures; what a folder has that is not edited, and why |
 //! | `list`, `entry` | the list and its items |
 //! | `checker`, `unique`, `roots` | check the whole list before anything runs: names, files, ids, outputs, paths outside their folders |
 //! | `seeds`, `methods` | variants: each item once with each of several seeds, or methods |
@@ -41,6 +41,7 @@ mod list;
 mod log;
 mod manifest;
 mod methods;
+mod neighbours;
 mod network;
 mod options;
 mod pairing;

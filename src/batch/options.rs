@@ -7,8 +7,6 @@ use super::Limits;
 pub(crate) struct Options {
     /// Replace outputs that this program did not write.
     pub overwrite: bool,
-    /// Write into each PNG how it was made.
-    pub metadata: bool,
     /// Print each record to stdout.
     pub json: bool,
     /// Number of items that share each call of the network; at least 1.

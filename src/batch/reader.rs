@@ -18,7 +18,6 @@ pub(super) struct Reader<'a> {
     pub(super) history: &'a History,
     pub(super) provenance: Provenance<'a>,
     pub(super) overwrite: bool,
-    pub(super) metadata: bool,
 }
 
 impl Reader<'_> {
@@ -39,7 +38,7 @@ impl Reader<'_> {
             out: item.out.clone(),
         });
         record.id.clone_from(&item.id);
-        record.stripped = self.resolver.strips_metadata;
+        record.left_out = self.resolver.left_out;
         let prepared = panics::catch(|| self.prepare(item, &mut record));
         ReadItem {
             item,
@@ -54,7 +53,10 @@ impl Reader<'_> {
         let identity = prepared.identity(self.provenance);
         let may_replace = self.may_replace(item);
         // Refused here, before the network spends time on it.
-        if !may_replace && self.metadata && !names_job(&item.out, &identity.job) {
+        if !may_replace
+            && !self.resolver.left_out.unreported
+            && !names_job(&item.out, &identity.job)
+        {
             return Err(files::exists_already(&item.out));
         }
         Ok(PreparedItem {

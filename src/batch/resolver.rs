@@ -19,13 +19,10 @@ use crate::geometry::Size;
 use crate::model::Model;
 use crate::picture;
 use crate::plan::{Amount, Choice, ModelFacts, Plan, Request, Settings};
+use crate::report::LeftOut;
 
 /// What holds for all items of a batch.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a switch of the command line"
-)]
 pub(crate) struct Resolver {
     /// Method and settings of the command line and the environment.
     pub flags: Choice,
@@ -39,8 +36,8 @@ pub(crate) struct Resolver {
     pub keeps_outside: bool,
     /// Whether JPEGs with missing rows are edited.
     pub accepts_damaged: bool,
-    /// Whether results leave out EXIF, XMP and text of their pictures.
-    pub strips_metadata: bool,
+    /// What results leave out.
+    pub left_out: LeftOut,
     /// Folders that masks must lie in; empty when inputs may lie anywhere.
     pub roots: Vec<PathBuf>,
     /// The model's files, which no output may replace.
@@ -64,7 +61,7 @@ impl Resolver {
             drag,
             keeps_outside: true,
             accepts_damaged: false,
-            strips_metadata: false,
+            left_out: LeftOut::default(),
             roots: Vec::new(),
             model_files: model.map(Model::files).unwrap_or_default(),
         })
@@ -128,7 +125,7 @@ impl Resolver {
             picture::read(&item.image)
         };
         let mut original = original.map_err(|error| gone(&item.image, error))?;
-        if self.strips_metadata {
+        if self.left_out.stripped {
             original.strip_metadata();
         }
         let plan = self.resolve(item, &drag, path, original.picture.size())?;

@@ -63,12 +63,11 @@ impl Run<'_> {
             history: self.history,
             provenance: self.provenance,
             overwrite: self.options.overwrite,
-            metadata: self.options.metadata,
         };
         let writer = Writer {
             log,
             sheets,
-            metadata: self.options.metadata,
+            has_report: !self.resolver.left_out.unreported,
             json: self.options.json,
             progress: self.progress,
             write_failures: &write_failures,

@@ -12,6 +12,8 @@ const MAX_NAMED: usize = 20;
 pub(super) struct Skipped {
     /// Pictures without a drag file.
     pub(super) without_drag: Vec<PathBuf>,
+    /// Pictures in other formats.
+    pub(super) other_pictures: Vec<PathBuf>,
     /// Pictures that this program made, beside the pictures they were made from.
     pub(super) own_results: Vec<PathBuf>,
     /// Drag files without a picture that can be edited, each with the reason.
@@ -44,6 +46,12 @@ impl Skipped {
                 WarningKind::BatchWithoutDrag,
                 "skipping 1 picture without a drag file",
                 "skipping # pictures without a drag file",
+            ),
+            warning(
+                &self.other_pictures,
+                WarningKind::BatchOtherFormats,
+                "skipping 1 picture that is not a PNG, JPEG or WebP",
+                "skipping # pictures that are not PNG, JPEG or WebP",
             ),
             warning(
                 &self.own_results,

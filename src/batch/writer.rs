@@ -22,7 +22,8 @@ const MAX_DISK_FULL_IN_A_ROW: usize = 2;
 pub(super) struct Writer<'a, 'i> {
     pub(super) log: &'a mut Log,
     pub(super) sheets: &'a mut Sheets<'i>,
-    pub(super) metadata: bool,
+    /// Whether results say how they were made.
+    pub(super) has_report: bool,
     pub(super) json: bool,
     pub(super) progress: &'a BatchProgress,
     /// Counts the results that could not be written.
@@ -101,11 +102,11 @@ impl<'i> Writer<'_, 'i> {
         failpoint::panic("panic_in_writer");
         let edited = prepared.composite(outcome);
         let png = edited
-            .png(self.metadata.then_some(identity.note.as_str()))
+            .png(self.has_report.then_some(identity.note.as_str()))
             .map_err(|error| files::cannot_encode(&item.out, &error))?;
         failpoint::kill("kill_before_picture");
         // A killed run may have written the same result without recording it.
-        let job = self.metadata.then_some(identity.job.as_str());
+        let job = self.has_report.then_some(identity.job.as_str());
         if !*may_replace && let Some(hash) = existing_result(&item.out, &edited, job) {
             return Ok(WrittenResult {
                 sha256: hash,

@@ -19,7 +19,7 @@ use crate::method::Method;
 use crate::model::Model;
 use crate::plan::{Choice, check_methods};
 use crate::progress;
-use crate::report::{self, Failure};
+use crate::report::{self, Failure, LeftOut};
 
 /// Edits many pictures in one run, which can be stopped and continued.
 #[derive(Debug, clap::Args)]
@@ -318,7 +318,10 @@ impl Arguments {
         let mut resolver = Resolver::new(self.choice(), model, drag)?;
         resolver.keeps_outside = !self.no_composite;
         resolver.accepts_damaged = self.accept_damaged;
-        resolver.strips_metadata = self.strip_metadata;
+        resolver.left_out = LeftOut {
+            stripped: self.strip_metadata,
+            unreported: self.no_metadata,
+        };
         resolver.has_several_methods = !self.methods.is_empty();
         if !self.allow_outside {
             let drag_folder = self.drag.as_ref().and_then(|path| path.parent());
@@ -359,7 +362,6 @@ impl Arguments {
         };
         Options {
             overwrite: self.overwrite,
-            metadata: !self.no_metadata,
             json: self.json,
             group_size: self.batch.into(),
             limits: Limits::new(max_failures, self.max_seconds),

@@ -1,14 +1,17 @@
 //! `dragnext import`: turns data sets and annotations into drag files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 
-use crate::error::Result;
-use crate::foreign::Kind;
+use crate::error::{Error, ErrorKind, Result};
+use crate::foreign::{self, Kind};
 use crate::import::{Options, import, list, list_data};
 use crate::interrupt::Interrupt;
 use crate::report::{self, print_import};
+
+/// The word for a kind that is recognised.
+const AUTO: &str = "auto";
 
 /// Turns a data set of the field, or what was drawn in an annotation tool, into drag files and a manifest for `batch`.
 ///
@@ -23,8 +26,8 @@ use crate::report::{self, print_import};
     reason = "each is a switch of the command line"
 )]
 pub(super) struct Arguments {
-    /// The kind of the source.
-    #[arg(required_unless_present = "list", value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name)))]
+    /// The kind of the source; `auto` recognises it.
+    #[arg(required_unless_present = "list", value_parser = PossibleValuesParser::new(Kind::ALL.map(Kind::name).into_iter().chain([AUTO])))]
     kind: Option<String>,
 
     /// The source: a folder, or a file of annotations.
@@ -72,6 +75,8 @@ Examples:
 
   dragnext import labelme photos -o drags
       What was drawn in labelme
+  dragnext import auto photos -o drags
+      What was drawn in any of the tools, by its content
   dragnext import coco all.json --images photos -o drags --move 40,0
 
 `dragnext import --list` shows the layout of each kind, and how to draw a drag.";
@@ -84,15 +89,36 @@ fn motion(text: &str) -> std::result::Result<[f64; 2], &'static str> {
         .ok_or("expected two numbers, such as `40,0`")
 }
 
+/// Returns the kind with this name, or the one that the source at `path` has.
+fn kind_of(name: &str, path: &Path) -> Result<Kind> {
+    if name != AUTO
+        && let Some(kind) = Kind::from_name(name)
+    {
+        return Ok(kind);
+    }
+    std::fs::metadata(path).map_err(|source| Error::File {
+        path: path.into(),
+        source,
+    })?;
+    foreign::recognise(path).ok_or_else(|| Error::Given {
+        path: path.into(),
+        kind: ErrorKind::ImportNothing,
+        reason: "is of no known kind".into(),
+        hint: "`dragnext import --list` shows what each kind looks like".into(),
+    })
+}
+
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
-    let kind = arguments.kind.as_deref().and_then(Kind::from_name);
-    let (Some(kind), Some(path), Some(output)) = (kind, &arguments.path, &arguments.output) else {
+    let (Some(kind), Some(path), Some(output)) =
+        (&arguments.kind, &arguments.path, &arguments.output)
+    else {
         return if arguments.json {
             report::print_json(&list_data())
         } else {
             report::print_text(&list())
         };
     };
+    let kind = kind_of(kind, path)?;
     let options = Options {
         images: arguments.images.clone(),
         motion: arguments.motion,

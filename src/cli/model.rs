@@ -32,7 +32,7 @@ pub(super) struct ModelArguments {
     /// A LoRA for the whole model, such as a style: `FILE` or `FILE:WEIGHT`, with a weight from -10 to 10 [default: 1].
     ///
     /// It is merged into the weights when they are read, and a LoRA of the picture is trained on top. May be given several times; the files add up. Files of
-    /// diffusers, peft, kohya and LyCORIS (LoRA, LoCon, LoHa, LoKr) are read, with layers of the text encoder.
+    /// diffusers, peft, kohya, LyCORIS and ComfyUI (LoRA, LoCon, LoHa, LoKr) are read, with layers of the text encoder.
     #[arg(long, value_name = "FILE[:WEIGHT]", value_parser = style)]
     style_lora: Vec<(PathBuf, f64)>,
 

@@ -8,7 +8,7 @@ use super::setting_flags::SettingFlags;
 use crate::error::{Error, Result};
 use crate::geometry::Size;
 use crate::model::Model;
-use crate::plan::{Amount, ModelFacts, Request, check_masks, unused_edit_prompt};
+use crate::plan::{Amount, ModelFacts, Request, check_masks, long_prompts, unused_edit_prompt};
 use crate::report::{self, RegionMotion, Validation};
 use crate::warning::Warning;
 use crate::{picture, report::print_warnings};
@@ -104,12 +104,15 @@ impl Arguments {
             check_masks(&drag, name)?;
             let unused = unused_edit_prompt(&drag, &settings.method);
             validation.warnings.extend(unused);
+            validation
+                .warnings
+                .extend(long_prompts(&drag, &settings.method));
             return Ok(());
         };
         let plan = request.plan(*size)?;
         let cut = match model {
             Some(model) => plan.check_model(model)?,
-            None => Vec::new(),
+            None => long_prompts(&drag, &plan.settings.method),
         };
         validation.working = Some([plan.frame.content.width, plan.frame.content.height]);
         validation.regions = plan

@@ -15,9 +15,12 @@ mod template;
 mod tests;
 mod types;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+
+use serde_json::Value;
 
 use crate::error::{DragFileFault, Error, ErrorKind, Result, SourceText};
 use crate::foreign;
@@ -99,14 +102,36 @@ impl DragFile {
 
 /// Returns the fault of a file that is annotations or part of a data set, which can be imported.
 fn foreign(bytes: &[u8], name: &Path) -> Option<Vec<DragFileFault>> {
-    let kind = foreign::content(bytes, name)?;
-    let message = format!("this is {} data, not a drag file", kind.title());
+    let (message, hint) = match foreign::content(bytes, name) {
+        Some(kind) => (
+            format!("this is {} data, not a drag file", kind.title()),
+            foreign::import_hint(kind, name),
+        ),
+        None if is_line_of_a_list(bytes) => (
+            "this is a list of pictures, not a drag file".into(),
+            "give it to `dragnext batch` with `--manifest`".into(),
+        ),
+        None => return None,
+    };
     let fault = SourceText::new("").fault(
         ErrorKind::InstructionSyntax,
         String::new(),
         0..0,
         message,
-        Some(foreign::import_hint(kind, name)),
+        Some(hint),
     );
     Some(vec![fault])
+}
+
+/// Returns whether the first line is an object with the keys of a manifest.
+fn is_line_of_a_list(bytes: &[u8]) -> bool {
+    let line = bytes
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .find(|line| !line.is_empty());
+    let keys = line.and_then(|line| serde_json::from_slice::<BTreeMap<String, Value>>(line).ok());
+    let of_drag_files = ["version", "regions", "$schema"];
+    keys.is_some_and(|keys| {
+        keys.contains_key("image") && !of_drag_files.iter().any(|key| keys.contains_key(*key))
+    })
 }

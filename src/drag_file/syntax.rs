@@ -29,7 +29,11 @@ pub(super) fn too_large() -> DragFileFault {
 /// Returns the text of a file, which may have a byte order mark or be UTF-16.
 pub(super) fn text(bytes: &[u8]) -> Result<Cow<'_, str>, Vec<DragFileFault>> {
     if let Some(
-        found @ (Content::Picture(_) | Content::LfsPointer | Content::WebPage | Content::Pickle),
+        found @ (Content::Picture(_)
+        | Content::LfsPointer
+        | Content::WebPage
+        | Content::Pickle
+        | Content::Zip),
     ) = Content::of(bytes)
     {
         let hint = match found {

@@ -2,8 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::drag_file::{FACTORS, MAX_COORDINATE, MAX_EMBEDDED, MAX_ID, MAX_POINTS, MAX_REGIONS};
+use crate::drag_file::{
+    FACTORS, MAX_COORDINATE, MAX_EMBEDDED, MAX_ID, MAX_POINTS, MAX_PROMPT, MAX_REGIONS,
+};
 use crate::method::{Method, groups};
+use crate::model::POSITIONS;
 use crate::plan::SD15_SIZE;
 use crate::settings::{Description, Form, Overrides};
 
@@ -47,6 +50,8 @@ pub(super) fn limits() -> Value {
         "regions": MAX_REGIONS,
         "points": MAX_POINTS,
         "id": MAX_ID,
+        "prompt": MAX_PROMPT,
+        "tokens": POSITIONS,
         "coordinate": MAX_COORDINATE,
         "embedded": MAX_EMBEDDED,
         "factors": FACTORS,

@@ -1,6 +1,9 @@
 //! What a file really is, whatever its name says, and the text of files that programs of other systems wrote.
 
 use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
 /// Bytes that are enough to recognise a file.
 pub(crate) const RECOGNISABLE: usize = 512;
@@ -14,9 +17,11 @@ pub(crate) enum Content {
     WebPage,
     /// A pickle of PyTorch, plain or in a zip archive.
     Pickle,
+    /// Any other zip archive.
+    Zip,
     /// A JSON object or list.
     Json,
-    /// A picture in a format of this name.
+    /// A picture in a format of this name; `video` and `camera raw` stand for several.
     Picture(&'static str),
     /// Only zeros, as a download that reserves its place before it begins.
     Zeros,
@@ -29,12 +34,24 @@ impl Content {
         if start.starts_with(b"version https://git-lfs.github.com/spec/") {
             return Some(Self::LfsPointer);
         }
-        // A zip archive that PyTorch wrote, or the protocol mark of a pickle; `.` ends it, so that other bytes rarely match.
-        if start.starts_with(b"PK\x03\x04") || matches!(start, [0x80, 2..=5, ..]) {
-            return Some(Self::Pickle);
-        }
         if let Some(name) = picture(start) {
             return Some(Self::Picture(name));
+        }
+        if start.starts_with(b"PK\x03\x04") {
+            // PyTorch's archives begin with the pickle, or with a file that describes them.
+            let is_pickle = [
+                &b"data.pkl"[..],
+                b".format_version",
+                b".data/",
+                b"byteorder",
+            ]
+            .iter()
+            .any(|part| start.windows(part.len()).any(|found| found == *part));
+            return Some(if is_pickle { Self::Pickle } else { Self::Zip });
+        }
+        // The protocol mark of a pickle.
+        if matches!(start, [0x80, 2..=5, ..]) {
+            return Some(Self::Pickle);
         }
         if start.len() >= 16 && start.iter().all(|byte| *byte == 0) {
             return Some(Self::Zeros);
@@ -43,6 +60,9 @@ impl Content {
         let text = text.trim_start();
         if text.starts_with('{') || text.starts_with('[') {
             return Some(Self::Json);
+        }
+        if text.starts_with('<') && text.contains("<svg") {
+            return Some(Self::Picture("SVG"));
         }
         let tag = text.get(..15).unwrap_or(text).to_ascii_lowercase();
         let is_page = ["<!doctype html", "<html", "<head", "<?xml"]
@@ -56,17 +76,30 @@ impl Content {
         match self {
             Self::LfsPointer => "a Git LFS pointer, not the file itself".into(),
             Self::WebPage => "a web page, not the file itself".into(),
-            Self::Pickle => "a pickle or a zip archive".into(),
+            Self::Pickle => "a pickle".into(),
+            Self::Zip => "a zip archive".into(),
             Self::Json => "JSON".into(),
+            Self::Picture("video") => "a video".into(),
+            Self::Picture("camera raw") => "a camera's raw picture".into(),
             Self::Picture(name) => format!("a picture ({name})"),
             Self::Zeros => "only zeros, as of a download that did not begin".into(),
         }
     }
 }
 
+/// Recognises the file at `path` by its first bytes; `None` also for one that cannot be read.
+pub(crate) fn of_file(path: &Path) -> Option<Content> {
+    let mut start = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(RECOGNISABLE as u64)
+        .read_to_end(&mut start)
+        .ok()?;
+    Content::of(&start)
+}
+
 /// Returns the name of the picture format that starts with these bytes.
 fn picture(start: &[u8]) -> Option<&'static str> {
-    const SIGNATURES: [(&[u8], &str); 7] = [
+    const SIGNATURES: [(&[u8], &str); 24] = [
         (b"\x89PNG\r\n\x1a\n", "PNG"),
         (b"\xff\xd8\xff", "JPEG"),
         (b"GIF8", "GIF"),
@@ -74,7 +107,33 @@ fn picture(start: &[u8]) -> Option<&'static str> {
         (b"MM\0*", "TIFF"),
         (b"\xff\x0a", "JPEG XL"),
         (b"\0\0\0\x0cJXL \r\n\x87\n", "JPEG XL"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+        (b"\xff\x4f\xff\x51", "JPEG 2000"),
+        (b"8BPS", "PSD"),
+        (b"gimp xcf", "XCF"),
+        (b"v/1\x01", "OpenEXR"),
+        (b"#?RADIANCE", "Radiance HDR"),
+        (b"#?RGBE", "Radiance HDR"),
+        (b"%PDF-", "PDF"),
+        (b"%!PS", "PostScript"),
+        (b"DDS ", "DDS"),
+        (b"qoif", "QOI"),
+        (b"\0\0\x01\0", "ICO"),
+        (b"FUJIFILMCCD-RAW", "camera raw"),
+        (b"IIRO", "camera raw"),
+        (b"IIU\0", "camera raw"),
+        (b"FOVb", "camera raw"),
+        (b"\x1aE\xdf\xa3", "video"),
     ];
+    // Canon's raw files are TIFF with a mark of their own. Others are told from TIFF by their tags only.
+    if start.starts_with(b"II*\0") && start.get(8..10) == Some(b"CR") {
+        return Some("camera raw");
+    }
+    if let [b'P', b'1'..=b'7', space, ..] = start
+        && space.is_ascii_whitespace()
+    {
+        return Some("PNM");
+    }
     let known = SIGNATURES
         .iter()
         .find(|(bytes, _)| start.starts_with(bytes));
@@ -84,12 +143,26 @@ fn picture(start: &[u8]) -> Option<&'static str> {
     if start.starts_with(b"RIFF") && start.get(8..12) == Some(b"WEBP") {
         return Some("WebP");
     }
+    // The archives of Krita and of OpenRaster begin with a file that names their type.
+    if start.starts_with(b"PK\x03\x04") && start.get(30..38) == Some(b"mimetype") {
+        let names = |mime: &[u8]| start.windows(mime.len()).any(|found| found == mime);
+        if names(b"application/x-krita") {
+            return Some("KRA");
+        }
+        if names(b"image/openraster") {
+            return Some("ORA");
+        }
+    }
     // ISO base media files name their brand after the word `ftyp`.
     let brand = (start.get(4..8) == Some(b"ftyp")).then(|| start.get(8..12))??;
     match brand {
         b"avif" | b"avis" => Some("AVIF"),
         b"heic" | b"heix" | b"hevc" | b"hevx" | b"heim" | b"heis" | b"mif1" | b"msf1" => {
             Some("HEIC")
+        }
+        b"crx " => Some("camera raw"),
+        b"isom" | b"iso2" | b"mp41" | b"mp42" | b"avc1" | b"qt  " | b"M4V " | b"3gp4" | b"3gp5" => {
+            Some("video")
         }
         _ => None,
     }
@@ -148,7 +221,7 @@ mod tests {
 
     #[test]
     fn files_are_recognised_by_their_first_bytes() {
-        let cases: [(&[u8], Option<Content>); 14] = [
+        let cases: [(&[u8], Option<Content>); 24] = [
             (
                 b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
                 Some(Content::LfsPointer),
@@ -156,6 +229,28 @@ mod tests {
             (b"\n <!DOCTYPE html><html>", Some(Content::WebPage)),
             (b"<html><body>404", Some(Content::WebPage)),
             (b"PK\x03\x04archive/data.pkl", Some(Content::Pickle)),
+            (b"PK\x03\x04photos/cat.png", Some(Content::Zip)),
+            (
+                b"PK\x03\x0412345678901234567890123456mimetypeapplication/x-krita",
+                Some(Content::Picture("KRA")),
+            ),
+            (
+                b"<?xml version=\"1.0\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\">",
+                Some(Content::Picture("SVG")),
+            ),
+            (
+                b"<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied",
+                Some(Content::WebPage),
+            ),
+            (
+                b"II*\0\x10\0\0\0CR\x02\0",
+                Some(Content::Picture("camera raw")),
+            ),
+            (b"II*\0\x08\0\0\0\0\0\0\0", Some(Content::Picture("TIFF"))),
+            (b"P6\n3 2\n255\n", Some(Content::Picture("PNM"))),
+            (b"\0\0\0\x18ftypmp42", Some(Content::Picture("video"))),
+            (b"8BPS\0\x01", Some(Content::Picture("PSD"))),
+            (b"Photo P6", None),
             (b"\x80\x02}q\0.", Some(Content::Pickle)),
             (b"\xef\xbb\xbf {\"version\": 1}", Some(Content::Json)),
             (b"\xff\xfe{\0\"\0", Some(Content::Json)),

@@ -3,7 +3,9 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use super::{AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, GroupShape, Matrix};
+use super::{
+    AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
+};
 
 /// A device: memory, the operations of the network with their backward passes, losses and the optimiser.
 ///
@@ -41,13 +43,18 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// range of f16.
     #[must_use]
     fn in_f32(&self) -> Self;
-    /// Returns whether the shift of a timestep is a part of a convolution's bias, which saves a kernel launch. The sum is rounded once
-    /// more. Otherwise the shift is a term per picture.
+    /// Returns whether the shift of a timestep that all pictures have is a part of a convolution's bias, which saves a kernel launch. The
+    /// sum is rounded once more. Otherwise the shift is a term per picture.
     fn fuses_shift(&self) -> bool {
         false
     }
     /// Returns whether products of f32 round their factors to TensorFloat-32, which has the precision of f16 and the range of f32.
     fn rounds_factors(&self) -> bool {
+        false
+    }
+    /// Returns whether one call with more work is faster than several with less, because each call takes time of its own. Where it is not,
+    /// the calls one by one need less memory, and their results are those of earlier versions.
+    fn prefers_large_calls(&self) -> bool {
         false
     }
     /// Returns the convolutions that a library of the device refused so far, each with its reason;
@@ -128,6 +135,80 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         residual: Option<&Self::Buffer>,
         y: &mut Self::Buffer,
     );
+    /// Returns uninitialised buffers of `len` values each in the storage format of `like`, laid out so that one call can write all of
+    /// them where the device has such calls.
+    fn uninit_planes<const N: usize>(&self, like: &Self::Buffer, len: usize) -> [Self::Buffer; N] {
+        std::array::from_fn(|_| self.uninit_like(like, len))
+    }
+    /// Returns copies of weights of one shape that one call of [`Backend::linears`] reads together; `None` if the device has no such
+    /// calls.
+    fn stacked_weights<const N: usize>(
+        &self,
+        _weights: [&Self::LinearWeight; N],
+    ) -> Option<[Self::LinearWeight; N]> {
+        None
+    }
+    /// As [`Backend::linear`] without bias and residual, for layers of one shape with the same input x: one y for each weight.
+    fn linears<const N: usize>(
+        &self,
+        rows: Range<usize>,
+        x: &Self::Buffer,
+        weights: [&Self::LinearWeight; N],
+        ys: [&mut Self::Buffer; N],
+    ) {
+        for (weight, y) in weights.into_iter().zip(ys) {
+            self.linear(rows.clone(), x, weight, None, None, y);
+        }
+    }
+    /// dx = the sum of dy W over weights of one shape, with dy (rows, N * `outputs`) = the dy of every weight side by side, and dx (rows, in).
+    ///
+    /// Only `rows` are computed; the other rows of dx are unchanged.
+    fn linears_backward<const N: usize>(
+        &self,
+        rows: Range<usize>,
+        outputs: usize,
+        dy: &Self::Buffer,
+        weights: [&Self::LinearWeight; N],
+        dx: &mut Self::Buffer,
+    ) {
+        for (index, weight) in weights.into_iter().enumerate() {
+            let mut own = self.uninit_like(dy, rows.end * outputs);
+            self.copy_columns(
+                outputs,
+                dy,
+                N * outputs,
+                index * outputs,
+                &mut own,
+                outputs,
+                0,
+            );
+            self.linear_backward(rows.clone(), &own, weight, index > 0, dx);
+        }
+    }
+    /// As [`Backend::merged`], for weights of one shape with adapters (up, down) of one rank.
+    fn merged_all<const N: usize>(
+        &self,
+        weights: [&Self::LinearWeight; N],
+        adapters: [Factors<Self::Buffer>; N],
+    ) -> [Self::LinearWeight; N] {
+        std::array::from_fn(|index| {
+            let (up, down) = adapters[index];
+            self.merged(weights[index], up, down)
+        })
+    }
+    /// As [`Backend::matmul`], for products (a, b) of one shape: one offset in c for each.
+    fn matmuls<const N: usize>(
+        &self,
+        factor: f32,
+        products: [Factors<Self::Buffer>; N],
+        add: bool,
+        c: &mut Self::Buffer,
+        c_offsets: [usize; N],
+    ) {
+        for ((a, b), offset) in products.into_iter().zip(c_offsets) {
+            self.matmul(factor, a, b, add, c, offset);
+        }
+    }
     /// dx = dy W, or dx += dy W if `add`, with dy (rows, out) and dx (rows, in), both in the format of the weights.
     ///
     /// Only `rows` are computed; the other rows of dx are unchanged.
@@ -198,6 +279,47 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         residual: Option<&Self::Buffer>,
         dx: &mut Self::Buffer,
     );
+    /// As [`Backend::group_norm`], where x is two buffers (batch, pixels, ..) side by side, each with its number of channels. Writes x to
+    /// `joined`.
+    fn group_norm_joined(
+        &self,
+        shape: &GroupShape,
+        parts: [(&Self::Buffer, usize); 2],
+        weight: &Self::Buffer,
+        bias: &Self::Buffer,
+        silu: bool,
+        joined: &mut Self::Buffer,
+        stats: &mut Self::Buffer,
+        y: &mut Self::Buffer,
+    ) {
+        let mut to = 0;
+        for (part, channels) in parts {
+            self.copy_columns(channels, part, channels, 0, joined, shape.channels, to);
+            to += channels;
+        }
+        self.group_norm(shape, joined, weight, bias, silu, stats, y);
+    }
+    /// As [`Backend::group_norm_backward`], where dx is two buffers (batch, pixels, ..) side by side, each with its number of channels.
+    fn group_norm_backward_split(
+        &self,
+        shape: &GroupShape,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        bias: &Self::Buffer,
+        silu: bool,
+        stats: &Self::Buffer,
+        dy: &Self::Buffer,
+        residual: Option<&Self::Buffer>,
+        parts: [(&mut Self::Buffer, usize); 2],
+    ) {
+        let mut dx = self.uninit_like(x, shape.batch * shape.pixels * shape.channels);
+        self.group_norm_backward(shape, x, weight, bias, silu, stats, dy, residual, &mut dx);
+        let mut from = 0;
+        for (part, channels) in parts {
+            self.copy_columns(channels, &dx, shape.channels, from, part, channels, 0);
+            from += channels;
+        }
+    }
     /// Layer normalisation (Ba et al., arXiv 1607.06450): y = weight * (x - mean) / sqrt(variance + eps) + bias, with mean and
     /// variance over a row. x and y are (rows, channels), weight and bias (channels).
     fn layer_norm(
@@ -252,6 +374,30 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         dq: &mut Self::Buffer,
         dkv: Option<(&mut Self::Buffer, &mut Self::Buffer)>,
     );
+
+    /// As [`Backend::attention_backward`] where every picture has read its own keys and values, as many as it has queries: d (batch,
+    /// queries, 3 * channels) = dq, dk and dv side by side.
+    fn self_attention_backward(
+        &self,
+        shape: &AttentionShape,
+        q: &Self::Buffer,
+        k: &Self::Buffer,
+        v: &Self::Buffer,
+        stats: &Self::Buffer,
+        o: &Self::Buffer,
+        d_o: &Self::Buffer,
+        d: &mut Self::Buffer,
+    ) {
+        let channels = shape.channels();
+        let len = shape.batch * shape.queries * channels;
+        let [mut dq, mut dk, mut dv] = [(); 3].map(|()| self.uninit_like(q, len));
+        let dkv = Some((&mut dk, &mut dv));
+        self.attention_backward(shape, q, k, v, stats, o, d_o, &mut dq, dkv);
+        for (index, gradient) in [dq, dk, dv].iter().enumerate() {
+            let to = index * channels;
+            self.copy_columns(channels, gradient, channels, 0, d, 3 * channels, to);
+        }
+    }
 
     /// y = x * sigmoid(x).
     fn silu(&self, x: &Self::Buffer, y: &mut Self::Buffer);

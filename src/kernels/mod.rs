@@ -38,4 +38,6 @@ mod shape;
 
 pub use backend::Backend;
 pub use format::Format;
-pub use shape::{AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, GroupShape, Matrix};
+pub use shape::{
+    AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
+};

@@ -113,6 +113,9 @@ impl<'a, T: ?Sized> Matrix<'a, T> {
     }
 }
 
+/// The factors a and b of a matrix product.
+pub type Factors<'a, T> = (Matrix<'a, T>, Matrix<'a, T>);
+
 /// A sampling point of a feature map, given by its four nearest pixels and their bilinear weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BilinearPoint {

@@ -27,6 +27,14 @@ impl MaskChannel {
             Self::Alpha => "alpha",
         }
     }
+
+    /// Returns what a pixel with more of it is, and one with the most.
+    pub(super) const fn more(self) -> [&'static str; 2] {
+        match self {
+            Self::Luma => ["brighter", "brightest"],
+            Self::Alpha => ["more opaque", "most opaque"],
+        }
+    }
 }
 
 /// How a mask's picture is read.
@@ -48,8 +56,8 @@ fn is_false(value: &bool) -> bool {
 /// Why a readable picture is no mask.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum NoShape {
-    /// Every pixel is dark, and there are more levels than two, or only one. The brightest level of 65,535.
-    Dark(u16),
+    /// Every pixel is dark, or transparent, and there are more levels than two, or only one. The highest level of 65,535.
+    Dark(MaskChannel, u16),
     /// Colours and alpha both have a shape, and not the same.
     Ambiguous,
     /// The alpha channel was asked for, and there is none.
@@ -93,6 +101,61 @@ impl Plane {
     }
 }
 
+/// Which levels of a plane are inside.
+struct Threshold {
+    /// Those above this one.
+    above: u16,
+    /// What the levels told, where they are not those of a mask in black and white.
+    note: Option<String>,
+}
+
+/// Share of pixels between black and white, and number of their levels of 256, above which a picture is more likely a photograph than a mask.
+const SHARE: f64 = 0.25;
+const SHADES: usize = 32;
+
+impl Plane {
+    /// Returns which levels are inside: the higher one of two, wherever they are; else those above the middle.
+    fn threshold(&self, channel: MaskChannel) -> Result<Threshold, NoShape> {
+        let (low, high, are_two) = self.extremes();
+        let depth = if matches!(self, Self::Eight(_)) {
+            257
+        } else {
+            1
+        };
+        let is_one_side = (low > MIDDLE) == (high > MIDDLE);
+        if is_one_side && low < high && are_two {
+            let (low_level, level) = (low / depth, high / depth);
+            return Ok(Threshold {
+                above: low,
+                note: Some(format!(
+                    "has only the levels {low_level} and {level}; the pixels of {level} are inside"
+                )),
+            });
+        }
+        if high <= MIDDLE && high > 0 {
+            return Err(NoShape::Dark(channel, high));
+        }
+        let (mut counts, mut count) = ([0_usize; 256], 0_usize);
+        for level in self.levels() {
+            counts[usize::from(level >> 8)] += 1;
+            count += 1;
+        }
+        // A quarter of the levels is black, and one white.
+        let between = &counts[64..192];
+        let shades = between.iter().filter(|count| **count > 0).count();
+        let share = between.iter().sum::<usize>() as f64 / count.max(1) as f64;
+        let note = (share > SHARE && shades > SHADES).then(|| {
+            let share = 100.0 * share;
+            let [brighter, _] = channel.more();
+            format!("has shades as a photograph has, {share:.0} % between black and white; the pixels {brighter} than the middle are inside")
+        });
+        Ok(Threshold {
+            above: MIDDLE,
+            note,
+        })
+    }
+}
+
 impl MaskReading {
     /// Returns the pixels inside, with a note about what the picture told where it is not white on black.
     pub(super) fn mask(self, picture: DynamicImage) -> Result<(Mask, Option<String>), NoShape> {
@@ -105,32 +168,19 @@ impl MaskReading {
             | DynamicImage::ImageRgba16(_) => Plane::Sixteen(picture.into_luma16().into_raw()),
             _ => Plane::Eight(picture.into_luma8().into_raw()),
         };
-        let (channel, mut note) = self.chosen(&luma, alpha.as_ref(), size.area())?;
-        let (plane, above) = match (channel, alpha) {
-            (MaskChannel::Alpha, Some(alpha)) => (alpha, MIDDLE),
+        let (channel, note) = self.chosen(&luma, alpha.as_ref(), size.area())?;
+        let plane = match (channel, alpha) {
+            (MaskChannel::Alpha, Some(alpha)) => alpha,
             (MaskChannel::Alpha, None) => return Err(NoShape::NoAlpha),
-            (MaskChannel::Luma, _) => {
-                let (low, high, are_two) = luma.extremes();
-                let is_one_side = (low > MIDDLE) == (high > MIDDLE);
-                if is_one_side && low < high && are_two {
-                    let depth = if matches!(luma, Plane::Eight(_)) {
-                        257
-                    } else {
-                        1
-                    };
-                    note = Some(format!(
-                        "has only the levels {} and {}; the pixels of {} are inside",
-                        low / depth,
-                        high / depth,
-                        high / depth
-                    ));
-                    (luma, low)
-                } else if high <= MIDDLE && high > 0 {
-                    return Err(NoShape::Dark(high));
-                } else {
-                    (luma, MIDDLE)
-                }
-            }
+            (MaskChannel::Luma, _) => luma,
+        };
+        let Threshold {
+            above,
+            note: of_levels,
+        } = plane.threshold(channel)?;
+        let note = match (note, of_levels) {
+            (Some(note), Some(of_levels)) => Some(format!("{note}; it {of_levels}")),
+            (note, of_levels) => note.or(of_levels),
         };
         let data = plane
             .levels()
@@ -176,7 +226,8 @@ impl MaskReading {
                 Ok((MaskChannel::Luma, None))
             };
         }
-        if has_white && !hides_white {
+        let has_shape = luma.levels().any(|level| level != luma.at(0));
+        if has_white && !hides_white && has_shape {
             // Colours and alpha have the same shape.
             return Ok((MaskChannel::Luma, None));
         }
@@ -241,8 +292,15 @@ mod tests {
         assert_eq!(read(grey(&[200, 255]), auto), Ok((vec![false, true], true)));
         assert_eq!(read(grey(&[255, 255]), auto), Ok((vec![true, true], false)));
         assert_eq!(read(grey(&[0, 0]), auto), Ok((vec![false, false], false)));
-        assert_eq!(read(grey(&[1, 1]), auto), Err(NoShape::Dark(257)));
-        assert_eq!(read(grey(&[0, 1, 2]), auto), Err(NoShape::Dark(514)));
+        // A soft edge is no photograph.
+        let all: Vec<u8> = (0..=255).collect();
+        let soft = [&all[..], &[0; 300], &[255; 300]].concat();
+        assert_eq!(read(grey(&soft), auto).map(|(_, note)| note), Ok(false));
+        let (inside, is_noted) = read(grey(&all), auto).expect("a mask");
+        assert!(is_noted && !inside[127] && inside[128]);
+        let dark = |level| Err(NoShape::Dark(MaskChannel::Luma, level));
+        assert_eq!(read(grey(&[1, 1]), auto), dark(257));
+        assert_eq!(read(grey(&[0, 1, 2]), auto), dark(514));
         let sixteen = |levels: &[u16]| -> DynamicImage {
             ImageBuffer::<Luma<u16>, _>::from_vec(levels.len() as u32, 1, levels.to_vec())
                 .expect("one row")
@@ -281,6 +339,19 @@ mod tests {
         assert_eq!(
             read(with_alpha(&[[0, 255], [255, 255]]), auto),
             Ok((vec![false, true], false))
+        );
+        // Levels of alpha are told apart as those of colours.
+        assert_eq!(
+            read(with_alpha(&[[255, 1], [255, 0]]), auto),
+            Ok((vec![true, false], true))
+        );
+        assert_eq!(
+            read(with_alpha(&[[255, 200], [255, 255]]), auto),
+            Ok((vec![false, true], true))
+        );
+        assert_eq!(
+            read(with_alpha(&[[255, 2], [255, 1], [255, 0]]), auto),
+            Err(NoShape::Dark(MaskChannel::Alpha, 514))
         );
         // The same shape in both.
         assert_eq!(

@@ -10,11 +10,13 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use super::contents::{Contents, family_of};
 use super::safetensors::SafetensorsFile;
 use super::source::pickle_error;
 use crate::digest::sha256_of;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files::Stamp;
+use crate::files::content::{self, Content};
 use crate::hub::is_pickle;
 
 /// The tensor of A1111's files.
@@ -43,7 +45,7 @@ impl Embedding {
     /// `weights.mismatch` for another number of channels. [`Error::Setting`] for a word that cannot be one. [`Error::File`].
     pub fn open(path: &Path, token: Option<&str>, channels: usize) -> Result<Self> {
         let location = path.display().to_string();
-        if is_pickle(path) {
+        if is_pickle(path) || content::of_file(path) == Some(Content::Pickle) {
             return Err(pickle_error(
                 &location,
                 "convert it: `python3 -c \"import sys, torch, safetensors.torch as s; e = torch.load(sys.argv[1], weights_only=True, map_location='cpu'); s.save_file({k: v.detach().float().contiguous() for k, v in ([('emb_params', next(iter(e['string_to_param'].values())))] if 'string_to_param' in e else e.items())}, sys.argv[2])\" IN.pt OUT.safetensors`",
@@ -65,6 +67,9 @@ impl Embedding {
         };
         let shapes = file.shapes();
         let only = shapes.iter().next().filter(|_| shapes.len() == 1);
+        if let Some(found) = Contents::of(&shapes).filter(|found| *found != Contents::Embedding) {
+            return Err(found.instead_of("an embedding", &location));
+        }
         let found = shapes.get_key_value(PARAMETERS).or(only);
         let Some((name, shape)) = found else {
             let is_xl = shapes.contains_key("clip_g");
@@ -76,23 +81,11 @@ impl Embedding {
             return Err(refuse(
                 ErrorKind::WeightsUnsupported,
                 reason,
-                "use an embedding of Stable Diffusion 1.x or 2; a LoRA is given with `--style-lora`",
+                "use an embedding of Stable Diffusion 1.x or 2",
             ));
         };
-        let vectors = match shape[..] {
-            [width] if width == channels => 1,
-            [vectors @ 1..=MAX_VECTORS, width] if width == channels => vectors,
-            _ => {
-                return Err(refuse(
-                    ErrorKind::WeightsMismatch,
-                    format!(
-                        "tensor `{}` is {shape:?}; this model takes up to {MAX_VECTORS} vectors of {channels} numbers",
-                        name.escape_debug()
-                    ),
-                    "embeddings belong to a family of models: those of Stable Diffusion 1.x have 768 numbers, those of 2 have 1024",
-                ));
-            }
-        };
+        let vectors = vectors_of(name, shape, channels)
+            .map_err(|(reason, hint)| refuse(ErrorKind::WeightsMismatch, reason, hint))?;
         let values = file.read(name)?;
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
             return Err(refuse(
@@ -152,6 +145,43 @@ impl Embedding {
     /// Returns the state of the file when it was read.
     pub(super) fn stamp(&self) -> Option<&Stamp> {
         self.stamp.as_ref()
+    }
+}
+
+/// Returns the number of vectors of a tensor.
+///
+/// # Errors
+/// Why it has none for a text encoder with so many channels, and what to do.
+fn vectors_of(
+    name: &str,
+    shape: &[usize],
+    channels: usize,
+) -> std::result::Result<usize, (String, &'static str)> {
+    const OF_FAMILY: &str = "use an embedding that was made for the model's family";
+    let name = name.escape_debug();
+    let width = shape.last().copied().unwrap_or_default();
+    if let Some(family) = family_of(width).filter(|_| width != channels) {
+        let own = family_of(channels).map_or_else(
+            || format!("a model with prompts of {channels} channels"),
+            str::to_owned,
+        );
+        let reason =
+            format!("was made for {family}, the model is {own} (tensor `{name}` is {shape:?})");
+        return Err((reason, OF_FAMILY));
+    }
+    match *shape {
+        [width] if width == channels => Ok(1),
+        [vectors @ 1..=MAX_VECTORS, width] if width == channels => Ok(vectors),
+        [vectors, width] if width == channels && vectors > MAX_VECTORS => Err((
+            format!("has {vectors} vectors; a prompt has room for {MAX_VECTORS}"),
+            "use an embedding with fewer vectors",
+        )),
+        _ => Err((
+            format!(
+                "tensor `{name}` is {shape:?}; this model takes up to {MAX_VECTORS} vectors of {channels} numbers"
+            ),
+            OF_FAMILY,
+        )),
     }
 }
 
@@ -244,10 +274,22 @@ mod tests {
                 "[1, 5]",
             ),
             (
+                &[("emb_params", &[1, 768])],
+                None,
+                "weights.mismatch",
+                "made for Stable Diffusion 1.x",
+            ),
+            (
+                &[("lora_te_x.lora_down.weight", &[1, 4])],
+                None,
+                "weights.unsupported",
+                "is a LoRA, not an embedding",
+            ),
+            (
                 &[("emb_params", &[76, 4])],
                 None,
                 "weights.mismatch",
-                "[76, 4]",
+                "76 vectors",
             ),
             (
                 &[("emb_params", &[0, 4])],

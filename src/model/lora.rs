@@ -11,6 +11,9 @@
 //! | diffusers 0.22, `DragDiffusion` | `unet.M.to_q.lora.down.weight` | `unet.M.to_q.lora.up.weight` |
 //! | attention processors | `M.processor.to_q_lora.down.weight` | `M.processor.to_q_lora.up.weight` |
 //! | kohya, LyCORIS | `lora_unet_M_to_q.lora_down.weight` | `lora_unet_M_to_q.lora_up.weight` |
+//! | ComfyUI | `diffusion_model.M.to_q.lora_down.weight` | `diffusion_model.M.to_q.lora_up.weight` |
+//!
+//! M is a name in diffusers' layout, or in the original one (`input_blocks`), which kohya's trainer and ComfyUI also write.
 //!
 //! Files of kohya and LyCORIS may have convolutions (LoCon), LoHa and LoKr; any may have layers of the text encoder (`lora_te_`, `text_encoder.`). The
 //! scale is alpha / rank. Files of other families of models and other kinds of adapters are rejected by name.
@@ -19,6 +22,7 @@ mod delta;
 mod family;
 mod merge;
 mod names;
+mod original;
 mod scale;
 mod style;
 mod writing;
@@ -27,6 +31,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
+use super::contents::{Contents, family_of};
 use super::safetensors::SafetensorsFile;
 use super::source::pickle_error;
 use super::unet::AdapterPlace;
@@ -94,12 +99,15 @@ impl LoraFile {
         })?;
         let file = SafetensorsFile::open(location, Box::new(file))?;
         let shapes = file.shapes();
+        if let Some(found) = Contents::of(&shapes).filter(|found| *found != Contents::Lora) {
+            return Err(found.instead_of("a LoRA", file.location()));
+        }
         if let Some((tensor, kind)) = family::other(&shapes) {
             return Err(Error::Weights {
                 path: file.location().into(),
                 kind: ErrorKind::WeightsUnsupported,
                 reason: format!("is {kind}, which is not supported (tensor `{}`)", tensor.escape_debug()),
-                hint: "use a LoRA that was made for Stable Diffusion 1.x or 2, as diffusers, peft, kohya or LyCORIS write them".into(),
+                hint: "use a LoRA that was made for Stable Diffusion 1.x or 2, as diffusers, peft, kohya, LyCORIS or ComfyUI write them".into(),
             });
         }
         let scale = Scale::read(&file, path)?;
@@ -128,14 +136,15 @@ impl LoraFile {
 
     /// Returns the channels of the prompts that the file was trained with, where it tells.
     pub fn context(&self) -> Option<usize> {
-        let of_module = |(module, tensors): (&Module, &Tensors)| {
-            let shape = self.shapes.get(tensors.get(&Part::Down)?)?;
-            module
-                .reads_prompt()
-                .then(|| shape.get(1).copied())
-                .flatten()
+        let inputs = |tensors: &Tensors| {
+            delta::inputs_of(|part| Some(self.shapes[tensors.get(&part)?].clone()))
         };
-        self.modules.iter().find_map(of_module)
+        let readers = self
+            .modules
+            .iter()
+            .filter(|(module, _)| module.reads_prompt());
+        let mut found = readers.filter_map(|(_, tensors)| inputs(tensors));
+        found.next()
     }
 
     /// Checks that the file was trained with prompts of so many channels, as far as it tells.
@@ -144,7 +153,7 @@ impl LoraFile {
     /// [`Error::Weights`] `lora.mismatch`, which names the family of models.
     pub fn check_context(&self, channels: usize) -> Result<()> {
         let family = |channels| {
-            let name = family::of_context(channels);
+            let name = family_of(channels);
             name.map_or_else(
                 || format!("a model with prompts of {channels} channels"),
                 str::to_owned,

@@ -7,6 +7,7 @@
 mod additions;
 pub mod clip;
 pub mod config;
+mod contents;
 pub mod embedding;
 pub mod layout;
 pub mod lora;
@@ -27,7 +28,8 @@ pub use clip::{Clip, ClipModel};
 pub use embedding::Embedding;
 pub use source::Source;
 pub use text_encoder::TextEncoder;
-pub use tokenizer::{Excess, Tokenizer};
+pub use text_transformer::POSITIONS;
+pub use tokenizer::{Excess, Tokenizer, least_tokens};
 pub use unet::UNet;
 pub use vae::Vae;
 
@@ -244,6 +246,18 @@ impl Model {
             return Ok(None);
         }
         self.tokenizer(rows)?.excess(prompt, positions)
+    }
+
+    /// Returns the words of embeddings that a prompt does not have. No weight is read.
+    ///
+    /// # Errors
+    /// As [`Model::excess`].
+    pub fn absent_embeddings(&self, prompt: &str) -> Result<Vec<String>> {
+        if self.additions.embeddings.is_empty() {
+            return Ok(Vec::new());
+        }
+        let [_, rows] = TextEncoder::sizes_of(&self.source, self.unet.cross_attention_dim)?;
+        self.tokenizer(rows)?.absent_embeddings(prompt)
     }
 
     fn tokenizer(&self, rows: usize) -> Result<Tokenizer> {

@@ -2,6 +2,7 @@
 
 mod demo;
 mod listing;
+mod missing;
 mod name;
 mod reader;
 mod refusal;
@@ -163,7 +164,11 @@ impl Source {
             hint: "download the model again".into(),
         };
         if let Some(
-            found @ (Content::LfsPointer | Content::WebPage | Content::Pickle | Content::Zeros),
+            found @ (Content::LfsPointer
+            | Content::WebPage
+            | Content::Pickle
+            | Content::Zip
+            | Content::Zeros),
         ) = Content::of(&bytes)
         {
             return Err(not_the_file(self.location(name), found));
@@ -185,15 +190,5 @@ impl Source {
     /// As [`Source::text`]; [`Error::Weights`] when the file is missing.
     pub fn required_text(&self, name: &str) -> Result<String> {
         self.text(name)?.ok_or_else(|| self.missing(name, ""))
-    }
-
-    /// Returns the error about a file that the model lacks; `others` names files that could take its place.
-    pub(super) fn missing(&self, name: &str, others: &str) -> Error {
-        Error::Weights {
-            path: self.location(name),
-            kind: ErrorKind::WeightsMissing,
-            reason: format!("no such file{others}"),
-            hint: "a model is a folder in diffusers layout: unet/, vae/, text_encoder/, tokenizer/ and scheduler/".into(),
-        }
     }
 }

@@ -14,7 +14,10 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence as Splits;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::processors::roberta::RobertaProcessing;
-use tokenizers::{AddedToken, SplitDelimiterBehavior};
+use tokenizers::{
+    AddedToken, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString,
+    PreTokenizer, SplitDelimiterBehavior,
+};
 
 use super::embedding::Embedding;
 use super::source::Source;
@@ -38,7 +41,7 @@ pub struct Tokenizer {
     pairs: tokenizers::Tokenizer,
     end: u32,
     pad: u32,
-    /// Tokens that stand for themselves and as many that follow them: embeddings of several vectors.
+    /// The tokens of embeddings, each with the number of its vectors: it stands for itself and those that follow it.
     several: BTreeMap<u32, u32>,
     location: String,
 }
@@ -190,6 +193,25 @@ impl Tokenizer {
         }))
     }
 
+    /// Returns the words of embeddings that a prompt does not have.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn absent_embeddings(&self, prompt: &str) -> Result<Vec<String>> {
+        if self.several.is_empty() {
+            return Ok(Vec::new());
+        }
+        let encoding = self.pairs.encode_fast(prompt, false);
+        let encoding = encoding.map_err(|error| self.fault(&*error))?;
+        let absent = self
+            .several
+            .keys()
+            .filter(|id| !encoding.get_ids().contains(id));
+        Ok(absent
+            .filter_map(|id| self.pairs.id_to_token(*id))
+            .collect())
+    }
+
     /// Returns the tokens that a token stands for.
     fn each(&self, id: u32) -> std::ops::Range<u32> {
         id..id + self.several.get(&id).copied().unwrap_or(1)
@@ -227,19 +249,9 @@ fn clip(
         .unk_token(END.into())
         .build()?;
     let mut tokenizer = tokenizers::Tokenizer::new(pairs);
-    let spaces = Replace::new(ReplacePattern::Regex(r"\s+".into()), " ")?;
-    tokenizer.with_normalizer(Some(Normalizers::new(vec![
-        NFC.into(),
-        spaces.into(),
-        Lowercase.into(),
-    ])))?;
-    let words = Split::new(
-        SplitPattern::Regex(WORDS.into()),
-        SplitDelimiterBehavior::Removed,
-        true,
-    )?;
+    tokenizer.with_normalizer(Some(normalizers()?))?;
     tokenizer.with_pre_tokenizer(Some(Splits::new(vec![
-        words.into(),
+        words()?.into(),
         ByteLevel::new(false, true, true).into(),
     ])));
     let marks = RobertaProcessing::new((END.into(), end), (START.into(), start));
@@ -248,6 +260,39 @@ fn clip(
     tokenizer.add_special_tokens(special.map(|mark| AddedToken::from(mark, true)))?;
     tokenizer.add_tokens(added)?;
     Ok(tokenizer)
+}
+
+/// The form in which a prompt is split: composed letters, single spaces, lower case.
+fn normalizers() -> tokenizers::Result<Normalizers> {
+    let spaces = Replace::new(ReplacePattern::Regex(r"\s+".into()), " ")?;
+    Ok(Normalizers::new(vec![
+        NFC.into(),
+        spaces.into(),
+        Lowercase.into(),
+    ]))
+}
+
+/// Splits a prompt into words.
+fn words() -> tokenizers::Result<Split> {
+    Split::new(
+        SplitPattern::Regex(WORDS.into()),
+        SplitDelimiterBehavior::Removed,
+        true,
+    )
+}
+
+/// Returns the least number of tokens, with start and end, that a prompt has whatever the vocabulary is: one for each word.
+pub fn least_tokens(prompt: &str) -> usize {
+    let count = || -> tokenizers::Result<usize> {
+        let mut text = NormalizedString::from(prompt);
+        normalizers()?.normalize(&mut text)?;
+        let mut splits = PreTokenizedString::from(text);
+        words()?.pre_tokenize(&mut splits)?;
+        let found = splits.get_splits(OffsetReferential::Normalized, OffsetType::Byte);
+        Ok(found.len())
+    };
+    // The expressions are valid, so nothing fails.
+    2 + count().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -269,6 +314,27 @@ mod tests {
             parse_merges("a b\nab\n"),
             Err("line 2 is not two byte pairs: `ab`".into())
         );
+    }
+
+    #[test]
+    fn a_prompt_has_at_least_one_token_for_each_word() {
+        for (prompt, least) in [
+            ("", 2),
+            ("  ", 2),
+            ("A cat  on\na sofa", 7),
+            ("it's 42 (loud)!?", 9),
+            ("cafe\u{301}", 3),
+            ("<|endoftext|>", 3),
+        ] {
+            assert_eq!(least_tokens(prompt), least, "{prompt:?}");
+        }
+        let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny");
+        let source = Source::from_folder(tiny.as_ref()).expect("the fixture is a folder");
+        let tokenizer = Tokenizer::load(&source).expect("the fixture has a tokenizer");
+        for prompt in ["a cat, on a sofa: 1234", "l'\u{e9}t\u{e9} n'est pas fini"] {
+            let encoding = tokenizer.pairs.encode(prompt, true).expect("a prompt");
+            assert!(encoding.len() >= least_tokens(prompt), "{prompt}");
+        }
     }
 
     #[test]

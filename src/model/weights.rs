@@ -18,6 +18,8 @@ use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::nn::{Conv, GroupNorm, LayerNorm, Linear, Shape, Tensor};
 
+/// One in so many weights may be zero everywhere.
+const ZEROS: usize = 20;
 /// Most faults that a message lists.
 const MAX_LISTED: usize = 20;
 
@@ -36,6 +38,10 @@ pub struct Weights<'a, B: Backend> {
     appended: BTreeMap<String, Vec<f32>>,
     faults: Vec<String>,
     requires_finite: bool,
+    /// Matrices and convolutions that were taken.
+    matrices: usize,
+    /// Those of them that are zero everywhere.
+    zeros: Vec<String>,
 }
 
 impl<'a, B: Backend> Weights<'a, B> {
@@ -60,6 +66,8 @@ impl<'a, B: Backend> Weights<'a, B> {
             appended: BTreeMap::new(),
             faults: Vec::new(),
             requires_finite: false,
+            matrices: 0,
+            zeros: Vec::new(),
         })
     }
 
@@ -74,6 +82,8 @@ impl<'a, B: Backend> Weights<'a, B> {
             appended: BTreeMap::new(),
             faults: Vec::new(),
             requires_finite: false,
+            matrices: 0,
+            zeros: Vec::new(),
         }
     }
 
@@ -157,6 +167,12 @@ impl<'a, B: Backend> Weights<'a, B> {
                             "the file is damaged, or the program that wrote it failed; get it again"
                                 .into(),
                     });
+                }
+                if shape.len() > 1 {
+                    self.matrices += 1;
+                    if values.iter().all(|value| *value == 0.0) {
+                        self.zeros.push(stored.to_owned());
+                    }
                 }
                 if let Some(merges) = &mut self.merges {
                     merges.add(name, &shape, &mut values)?;
@@ -284,6 +300,7 @@ impl<'a, B: Backend> Weights<'a, B> {
             format!("tensor `{name}` {shape:?} is not part of this configuration")
         }));
         if self.faults.is_empty() {
+            self.check_zeros()?;
             let digest = self.file.as_ref().map_or_else(String::new, Tensors::digest);
             let merged = self.merges.map(Merges::finish).transpose()?.flatten();
             return Ok(match merged {
@@ -300,6 +317,32 @@ impl<'a, B: Backend> Weights<'a, B> {
                 listed(&self.faults)
             ),
             hint: "weights and config.json must belong to the same model".into(),
+        })
+    }
+}
+
+impl<B: Backend> Weights<'_, B> {
+    /// Rejects a file of which a part is zeros, as of a download whose place on the disk was reserved before it came. A trained model has hardly any matrix
+    /// of zeros.
+    fn check_zeros(&self) -> Result<()> {
+        let Some(first) = self.zeros.first() else {
+            return Ok(());
+        };
+        if self.zeros.len() * ZEROS < self.matrices {
+            return Ok(());
+        }
+        Err(Error::Weights {
+            path: self.location().into(),
+            kind: ErrorKind::WeightsDamaged,
+            reason: format!(
+                "{} of its {} weights are zero everywhere, such as `{}`",
+                self.zeros.len(),
+                self.matrices,
+                first.escape_debug()
+            ),
+            hint:
+                "a part of the file is missing, as after a download that did not end; get it again"
+                    .into(),
         })
     }
 }

@@ -33,7 +33,12 @@ pub struct Attention<B: Backend> {
 
 impl<B: Backend> Attention<B> {
     /// Creates the layer from its projections `to_q`, `to_k`, `to_v`, `to_out` and the number of heads.
-    pub fn new([to_q, to_k, to_v, to_out]: [Linear<B>; 4], heads: usize) -> Self {
+    pub fn new([mut to_q, mut to_k, mut to_v, to_out]: [Linear<B>; 4], heads: usize) -> Self {
+        if to_q.inputs() == to_k.inputs() {
+            Linear::stack([&mut to_q, &mut to_k, &mut to_v]);
+        } else {
+            Linear::stack([&mut to_k, &mut to_v]);
+        }
         Self {
             to_q,
             to_k,
@@ -41,6 +46,24 @@ impl<B: Backend> Attention<B> {
             to_out,
             heads,
         }
+    }
+
+    /// Computes the weights of the pictures of set `set` from the parameters of its adapters, as [`Linear::merge`] does.
+    pub fn merge(&mut self, set: usize, parameters: &Tensor<B>) {
+        let Self {
+            to_q,
+            to_k,
+            to_v,
+            to_out,
+            ..
+        } = self;
+        if to_q.inputs() == to_k.inputs() {
+            Linear::merge_all([to_q, to_k, to_v], set, parameters);
+        } else {
+            to_q.merge(set, parameters);
+            Linear::merge_all([to_k, to_v], set, parameters);
+        }
+        to_out.merge(set, parameters);
     }
 
     fn shape(&self, q: &Tensor<B>, k: &Tensor<B>) -> AttentionShape {
@@ -76,16 +99,23 @@ impl<B: Backend> Attention<B> {
             KeySource::Mutual(mutual) if layer >= mutual.start_layer => mutual.sources.clone(),
             _ => (0..x.shape().batch).collect(),
         };
-        let q = self.to_q.forward(x, pass);
         // Where all pictures use the first one's keys and values, those of the others are not computed.
         let first = (sources.len() > 1
             && pass.runs().len() <= 1
             && !pass.keeps(layer)
             && sources.iter().all(|source| *source == 0))
         .then(|| x.picture(0));
-        let read = first.as_ref().unwrap_or(x);
-        let k = self.to_k.forward(read, pass);
-        let v = self.to_v.forward(read, pass);
+        let Self {
+            to_q, to_k, to_v, ..
+        } = self;
+        let (q, k, v) = if first.is_some() || pass.keeps(layer) {
+            // Keys and values that are kept must not keep the memory of the queries.
+            let q = to_q.forward(x, pass);
+            let [k, v] = Linear::forward_all([to_k, to_v], first.as_ref().unwrap_or(x), pass);
+            (q, k, v)
+        } else {
+            Linear::forward_all([to_q, to_k, to_v], x, pass).into()
+        };
         pass.keep(layer, [&k, &v]);
         self.attend(&q, [&k, &v], &sources, residual, pass)
     }
@@ -100,8 +130,7 @@ impl<B: Backend> Attention<B> {
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
         let q = self.to_q.forward(x, pass);
-        let k = self.to_k.forward(context, pass);
-        let v = self.to_v.forward(context, pass);
+        let [k, v] = Linear::forward_all([&self.to_k, &self.to_v], context, pass);
         self.attend(&q, [&k, &v], &own_or_first(x, context), residual, pass)
     }
 
@@ -111,7 +140,7 @@ impl<B: Backend> Attention<B> {
             pictures: context.shape().batch,
             set,
         }]);
-        [&self.to_k, &self.to_v].map(|linear| linear.forward(context, &mut pass))
+        Linear::forward_all([&self.to_k, &self.to_v], context, &mut pass)
     }
 
     /// As [`Attention::forward_cross`], with keys and values from [`Attention::prepare`].
@@ -168,50 +197,77 @@ impl<B: Backend> Attention<B> {
     fn query_backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         let d_o = self.to_out.backward(dy, pass);
         let saved = Saved::take(pass);
-        self.inner_backward(&saved, &d_o, None)
+        let mut dq = saved.q.uninit_like(saved.q.shape());
+        self.inner_backward(&saved, &d_o, &mut dq, None);
+        dq
     }
 
     /// Returns the gradients with respect to q, k and v.
-    fn query_key_value_backward(
-        &self,
-        dy: &Tensor<B>,
-        pass: &mut BackwardPass<B>,
-    ) -> [Tensor<B>; 3] {
-        let d_o = self.to_out.backward(dy, pass);
-        let saved = Saved::take(pass);
-        let (batch, kv_shape) = (saved.q.shape().batch, saved.k.shape());
+    fn query_key_value_backward(&self, saved: &Saved<B>, d_o: &Tensor<B>) -> [Tensor<B>; 3] {
+        let (q_shape, kv_shape) = (saved.q.shape(), saved.k.shape());
         // One gradient for each picture, also where the pictures use the same keys and values.
-        let of_each = Shape { batch, ..kv_shape };
-        let (mut dk, mut dv) = (saved.k.uninit_like(of_each), saved.v.uninit_like(of_each));
-        let dq = self.inner_backward(&saved, &d_o, Some((dk.buffer_mut(), dv.buffer_mut())));
-        if kv_shape.batch < batch {
-            [dq, dk.summed(), dv.summed()]
-        } else {
-            [dq, dk, dv]
+        let of_each = Shape {
+            batch: q_shape.batch,
+            ..kv_shape
+        };
+        let mut dq = saved.q.uninit_like(q_shape);
+        let [mut dk, mut dv] = saved.k.planes(of_each);
+        self.inner_backward(saved, d_o, &mut dq, Some([&mut dk, &mut dv]));
+        if kv_shape.batch < q_shape.batch {
+            let mut sums = dk.planes(kv_shape);
+            for (sum, d) in sums.iter_mut().zip([&dk, &dv]) {
+                d.backend().sum_pictures(d.buffer(), sum.buffer_mut());
+            }
+            [dk, dv] = sums;
         }
+        [dq, dk, dv]
+    }
+
+    /// Returns the gradients with respect to q, k and v of self-attention, side by side.
+    fn side_by_side_backward(&self, saved: &Saved<B>, d_o: &Tensor<B>) -> Tensor<B> {
+        let shape = self.shape(&saved.q, &saved.k);
+        let [q, k, v, stats, o] = saved.buffers();
+        let (backend, d_o) = (d_o.backend(), d_o.buffer());
+        let of_all = saved.q.shape().with_channels(3 * shape.channels());
+        saved.q.build(of_all, |d| {
+            backend.self_attention_backward(&shape, q, k, v, stats, o, d_o, d);
+        })
     }
 
     fn inner_backward(
         &self,
         saved: &Saved<B>,
         d_o: &Tensor<B>,
-        dkv: Option<(&mut B::Buffer, &mut B::Buffer)>,
-    ) -> Tensor<B> {
+        dq: &mut Tensor<B>,
+        dkv: Option<[&mut Tensor<B>; 2]>,
+    ) {
         let shape = self.shape(&saved.q, &saved.k);
-        saved.q.build(saved.q.shape(), |dq| {
-            let [q, k, v, stats, o] =
-                [&saved.q, &saved.k, &saved.v, &saved.stats, &saved.o].map(Tensor::buffer);
-            let backend = d_o.backend();
-            backend.attention_backward(&shape, q, k, v, stats, o, d_o.buffer(), dq, dkv);
-        })
+        let [q, k, v, stats, o] = saved.buffers();
+        let (backend, dq) = (d_o.backend(), dq.buffer_mut());
+        let dkv = dkv.map(|[dk, dv]| (dk.buffer_mut(), dv.buffer_mut()));
+        backend.attention_backward(&shape, q, k, v, stats, o, d_o.buffer(), dq, dkv);
     }
 
     /// dy to dx of [`Attention::forward_self`] without its residual, in a pass with [`KeySource::Own`].
     pub fn backward_self(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
-        let [dq, dk, dv] = self.query_key_value_backward(dy, pass);
-        let mut dx = self.to_v.backward(&dv, pass);
-        self.to_k.backward_onto(&dk, &mut dx, pass);
-        self.to_q.backward_onto(&dq, &mut dx, pass);
+        let d_o = self.to_out.backward(dy, pass);
+        let saved = Saved::take(pass);
+        let Self {
+            to_q, to_k, to_v, ..
+        } = self;
+        let projections = [to_q, to_k, to_v];
+        if dy.backend().prefers_large_calls()
+            && Linear::are_alike(projections)
+            && saved.q.shape() == saved.k.shape()
+        {
+            let d = self.side_by_side_backward(&saved, &d_o);
+            return Linear::backward_all(projections, &d, pass);
+        }
+        let [dq, dk, dv] = self.query_key_value_backward(&saved, &d_o);
+        Linear::adapter_backward_all(projections, [&dq, &dk, &dv], pass);
+        let mut dx = to_v.input_backward(&dv, pass);
+        to_k.input_backward_onto(&dk, &mut dx, pass);
+        to_q.input_backward_onto(&dq, &mut dx, pass);
         dx
     }
 
@@ -223,14 +279,14 @@ impl<B: Backend> Attention<B> {
             let dq = self.query_backward(dy, pass);
             return self.to_q.backward(&dq, pass);
         }
-        let [dq, dk, dv] = self.query_key_value_backward(dy, pass);
+        let d_o = self.to_out.backward(dy, pass);
+        let saved = Saved::take(pass);
+        let [dq, dk, dv] = self.query_key_value_backward(&saved, &d_o);
+        Linear::adapter_backward_all([&self.to_k, &self.to_v], [&dk, &dv], pass);
         if pass.needs_text() {
-            let mut d_text = self.to_v.backward(&dv, pass);
-            self.to_k.backward_onto(&dk, &mut d_text, pass);
+            let mut d_text = self.to_v.input_backward(&dv, pass);
+            self.to_k.input_backward_onto(&dk, &mut d_text, pass);
             pass.add_to_text(&d_text);
-        } else {
-            self.to_v.adapter_backward(&dv, pass);
-            self.to_k.adapter_backward(&dk, pass);
         }
         self.to_q.backward(&dq, pass)
     }
@@ -250,6 +306,10 @@ impl<B: Backend> Saved<B> {
     fn take(pass: &mut BackwardPass<B>) -> Self {
         let [o, stats, v, k, q] = [(); 5].map(|()| pass.take());
         Self { q, k, v, stats, o }
+    }
+
+    fn buffers(&self) -> [&B::Buffer; 5] {
+        [&self.q, &self.k, &self.v, &self.stats, &self.o].map(Tensor::buffer)
     }
 }
 

@@ -115,7 +115,7 @@ impl<B: Backend> Conv<B> {
         self.forward_added(x, added, pass)
     }
 
-    /// As [`Conv::forward`] with other biases: (1, 1, 1, out) for all pictures, or (b, 1, 1, out) with one for each.
+    /// As [`Conv::forward`] with another bias (1, 1, 1, out).
     ///
     /// # Panics
     /// As [`Conv::forward`].
@@ -125,17 +125,9 @@ impl<B: Backend> Conv<B> {
         bias: &Tensor<B>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
-        let buffer = Some(bias.buffer());
-        let added = if bias.shape().batch == 1 {
-            Added {
-                bias: buffer,
-                ..Added::default()
-            }
-        } else {
-            Added {
-                per_picture: buffer,
-                ..Added::default()
-            }
+        let added = Added {
+            bias: Some(bias.buffer()),
+            ..Added::default()
         };
         self.forward_added(x, added, pass)
     }

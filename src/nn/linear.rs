@@ -2,11 +2,14 @@
 //!
 //! W0 is frozen. A layer holds one adapter for each set, and the runs of a pass select the set of every picture of a batch.
 
+mod alike;
+
+use std::array;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{BackwardPass, Learner, Pass, Run, Shape, Tensor};
-use crate::kernels::{Backend, Matrix};
+use super::{BackwardPass, Pass, Run, Shape, Tensor};
+use crate::kernels::{Backend, Factors, Matrix};
 
 /// The position of an adapter's two matrices in the flat list of LoRA parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +23,7 @@ pub struct Adapter {
 /// A linear layer over the channels of every pixel.
 #[derive(Debug)]
 pub struct Linear<B: Backend> {
+    backend: B,
     /// W0, as loaded.
     weight: Arc<B::LinearWeight>,
     bias: Option<Tensor<B>>,
@@ -44,12 +48,10 @@ impl<B: Backend> Linear<B> {
             channels: inputs,
             ..
         } = weight.shape();
-        let weight = Arc::new(
-            weight
-                .backend()
-                .linear_weight(outputs, inputs, weight.buffer()),
-        );
+        let backend = weight.backend().clone();
+        let weight = Arc::new(backend.linear_weight(outputs, inputs, weight.buffer()));
         Self {
+            backend,
             weight,
             bias,
             inputs,
@@ -146,9 +148,7 @@ impl<B: Backend> Linear<B> {
         residual: Option<&Tensor<B>>,
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
-        if pass.learns() && self.is_adapted() {
-            pass.save(x);
-        }
+        self.save_input(x, pass);
         x.build(x.shape().with_channels(self.outputs), |y| {
             let [bias, residual] =
                 [self.bias.as_ref(), residual].map(|tensor| tensor.map(Tensor::buffer));
@@ -159,21 +159,32 @@ impl<B: Backend> Linear<B> {
         })
     }
 
+    /// Saves the input for [`Linear::adapter_backward`], where it will need it.
+    fn save_input(&self, x: &Tensor<B>, pass: &mut Pass<B>) {
+        if pass.learns() && self.is_adapted() {
+            pass.save(x);
+        }
+    }
+
     /// dy to dx; adds the adapters' gradients where the pass learns.
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         self.adapter_backward(dy, pass);
+        self.input_backward(dy, pass)
+    }
+
+    /// As [`Linear::backward`], without the adapters' gradients.
+    pub fn input_backward(&self, dy: &Tensor<B>, pass: &BackwardPass<B>) -> Tensor<B> {
         dy.build(dy.shape().with_channels(self.inputs), |dx| {
-            self.input_backward(dy, false, dx, pass);
+            self.add_input_gradient(dy, false, dx, pass);
         })
     }
 
-    /// As [`Linear::backward`], but adds to `dx`.
-    pub fn backward_onto(&self, dy: &Tensor<B>, dx: &mut Tensor<B>, pass: &mut BackwardPass<B>) {
-        self.adapter_backward(dy, pass);
-        self.input_backward(dy, true, dx.buffer_mut(), pass);
+    /// As [`Linear::input_backward`], but adds to `dx`.
+    pub fn input_backward_onto(&self, dy: &Tensor<B>, dx: &mut Tensor<B>, pass: &BackwardPass<B>) {
+        self.add_input_gradient(dy, true, dx.buffer_mut(), pass);
     }
 
-    fn input_backward(
+    fn add_input_gradient(
         &self,
         dy: &Tensor<B>,
         add: bool,
@@ -191,61 +202,73 @@ impl<B: Backend> Linear<B> {
         self.adapted.iter().any(Option::is_some)
     }
 
-    /// Adds the adapters' gradients only, for a layer whose input needs none.
+    /// Adds the adapters' gradients only.
     pub fn adapter_backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) {
         if !pass.learns() || !self.is_adapted() {
             return;
         }
         let x = pass.take();
-        let unscale = 1.0 / pass.loss_scale();
         for (rows, set) in self.rows(dy.shape(), pass.runs()) {
-            let learner = pass.learner(set);
-            if let (Some(adapter), Some(learner)) = (self.adapter(set), learner) {
-                let Learner {
-                    parameters,
-                    gradient,
-                    ..
-                } = learner;
-                self.add_gradient(adapter, rows, [&x, dy], unscale, parameters, gradient);
+            if let Some(adapter) = self.adapter(set) {
+                let dy = Matrix::dense(dy.buffer(), 0, dy.shape().rows(), self.outputs);
+                Self::add_gradients([self], (set, [adapter]), rows, &x, [dy], pass);
             }
         }
     }
 
-    /// Adds d down = (dy up)^T x and d up = dy^T (x down^T) of these rows, or both from dy^T x where that takes fewer operations.
-    fn add_gradient(
-        &self,
-        adapter: Adapter,
+    /// Adds d down = (dy up)^T x and d up = dy^T (x down^T) of these rows, or both from dy^T x where that takes fewer operations, for
+    /// layers of one shape with the same x and their adapters of a set, of one rank. `dys` are (rows, out). Does nothing unless the set
+    /// learns.
+    fn add_gradients<const N: usize>(
+        layers: [&Self; N],
+        (set, adapters): (usize, [Adapter; N]),
         rows: Range<usize>,
-        [x, dy]: [&Tensor<B>; 2],
-        unscale: f32,
-        parameters: &Tensor<B>,
-        gradient: &mut Tensor<B>,
+        x: &Tensor<B>,
+        dys: [Matrix<B::Buffer>; N],
+        pass: &mut BackwardPass<B>,
     ) {
-        let (backend, Adapter { offset, rank }) = (dy.backend(), adapter);
-        let (down, up) = matrices(parameters.buffer(), adapter, self.inputs, self.outputs);
-        let [d_down, d_up] = [offset, offset + rank * self.inputs];
-        let (first, rows, like) = (rows.start, rows.len(), dy.buffer());
-        let x = Matrix::dense(x.buffer(), first * self.inputs, rows, self.inputs);
-        let dy = Matrix::dense(like, first * self.outputs, rows, self.outputs);
-        let product = |a: Matrix<B::Buffer>, b: Matrix<B::Buffer>| {
-            let mut c = backend.uninit_like(like, a.rows * b.cols);
-            backend.matmul(1.0, a, b, false, &mut c, 0);
+        let unscale = 1.0 / pass.loss_scale();
+        let Some(learner) = pass.learner(set) else {
+            return;
+        };
+        let (inputs, outputs, rank) = (layers[0].inputs, layers[0].outputs, adapters[0].rank);
+        let (backend, like) = (&layers[0].backend, x.buffer());
+        let (first, rows) = (rows.start, rows.len());
+        let x = Matrix::dense(x.buffer(), first * inputs, rows, inputs);
+        let dys = dys.map(|dy| Matrix {
+            offset: dy.offset + first * dy.row_stride,
+            rows,
+            ..dy
+        });
+        let pairs =
+            adapters.map(|adapter| matrices(learner.parameters.buffer(), adapter, inputs, outputs));
+        let to_down = adapters.map(|adapter| adapter.offset);
+        let to_up = adapters.map(|adapter| adapter.offset + rank * inputs);
+        let gradient = learner.gradient.buffer_mut();
+        let of_each = |factors: [Factors<B::Buffer>; N], len: usize| {
+            let mut c = backend.uninit_like(like, N * len);
+            let offsets = array::from_fn(|index| index * len);
+            backend.matmuls(1.0, factors, false, &mut c, offsets);
             c
         };
-        let gradient = gradient.buffer_mut();
-        if (rows + 2 * rank) * self.inputs * self.outputs
-            <= 2 * rank * rows * (self.inputs + self.outputs)
-        {
-            let whole = product(dy.transposed(), x);
-            let whole = Matrix::dense(&whole, 0, self.outputs, self.inputs);
-            backend.matmul(unscale, up.transposed(), whole, true, gradient, d_down);
-            backend.matmul(unscale, whole, down.transposed(), true, gradient, d_up);
+        if (rows + 2 * rank) * inputs * outputs <= 2 * rank * rows * (inputs + outputs) {
+            let len = outputs * inputs;
+            let whole = of_each(dys.map(|dy| (dy.transposed(), x)), len);
+            let whole: [_; N] =
+                array::from_fn(|index| Matrix::dense(&whole, index * len, outputs, inputs));
+            let down = array::from_fn(|index| (pairs[index].1.transposed(), whole[index]));
+            let up = array::from_fn(|index| (whole[index], pairs[index].0.transposed()));
+            backend.matmuls(unscale, down, true, gradient, to_down);
+            backend.matmuls(unscale, up, true, gradient, to_up);
         } else {
-            let (inner, d_inner) = (product(x, down.transposed()), product(dy, up));
-            let [inner, d_inner] =
-                [&inner, &d_inner].map(|inner| Matrix::dense(inner, 0, rows, rank));
-            backend.matmul(unscale, d_inner.transposed(), x, true, gradient, d_down);
-            backend.matmul(unscale, dy.transposed(), inner, true, gradient, d_up);
+            let len = rows * rank;
+            let inner = of_each(pairs.map(|(down, _)| (x, down.transposed())), len);
+            let d_inner = of_each(array::from_fn(|index| (dys[index], pairs[index].1)), len);
+            let part = |buffer, index| Matrix::dense(buffer, index * len, rows, rank);
+            let down = array::from_fn(|index| (part(&d_inner, index).transposed(), x));
+            let up = array::from_fn(|index| (dys[index].transposed(), part(&inner, index)));
+            backend.matmuls(unscale, down, true, gradient, to_down);
+            backend.matmuls(unscale, up, true, gradient, to_up);
         }
     }
 }

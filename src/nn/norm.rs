@@ -60,9 +60,69 @@ impl<B: Backend> GroupNorm<B> {
         y
     }
 
+    /// As [`GroupNorm::forward`], of two tensors that have the channels between them. Returns x, which is both side by side, and y.
+    ///
+    /// # Panics
+    /// When batch, height or width differ.
+    pub fn forward_joined(&self, parts: [&Tensor<B>; 2], pass: &mut Pass<B>) -> [Tensor<B>; 2] {
+        let [left, right] = parts.map(|part| part.shape().channels);
+        let whole = parts[0].shape().with_channels(left + right);
+        assert_eq!(
+            parts[1].shape(),
+            whole.with_channels(right),
+            "batch, height and width are equal"
+        );
+        let (backend, shape) = (parts[0].backend(), self.shape(whole));
+        let mut stats = Tensor::uninit(backend, Shape::new(shape.batch, 1, self.groups, 2));
+        let [mut x, mut y] = [(); 2].map(|()| parts[0].uninit_like(whole));
+        backend.group_norm_joined(
+            &shape,
+            parts.map(|part| (part.buffer(), part.shape().channels)),
+            self.weight.buffer(),
+            self.bias.buffer(),
+            self.silu,
+            x.buffer_mut(),
+            stats.buffer_mut(),
+            y.buffer_mut(),
+        );
+        pass.save(&x);
+        pass.save(&stats);
+        [x, y]
+    }
+
     /// dy to dx.
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
         self.backward_plus(dy, None, pass)
+    }
+
+    /// dy to dx + residual, divided into its first `left` channels and the others.
+    pub fn backward_split(
+        &self,
+        dy: &Tensor<B>,
+        residual: Option<&Tensor<B>>,
+        left: usize,
+        pass: &mut BackwardPass<B>,
+    ) -> [Tensor<B>; 2] {
+        let (stats, x) = (pass.take(), pass.take());
+        let (backend, shape) = (x.backend(), self.shape(x.shape()));
+        let channels = [left, x.shape().channels - left];
+        let [mut first, mut second] =
+            channels.map(|channels| x.uninit_like(x.shape().with_channels(channels)));
+        backend.group_norm_backward_split(
+            &shape,
+            x.buffer(),
+            self.weight.buffer(),
+            self.bias.buffer(),
+            self.silu,
+            stats.buffer(),
+            dy.buffer(),
+            residual.map(Tensor::buffer),
+            [
+                (first.buffer_mut(), channels[0]),
+                (second.buffer_mut(), channels[1]),
+            ],
+        );
+        [first, second]
     }
 
     /// dy to dx + residual.

@@ -137,6 +137,14 @@ impl<B: Backend> Tensor<B> {
         )
     }
 
+    /// Returns uninitialised tensors as [`Tensor::uninit_like`], laid out so that one call can write all of them where the device has such
+    /// calls.
+    #[must_use]
+    pub fn planes<const N: usize>(&self, shape: Shape) -> [Self; N] {
+        let planes = self.backend.uninit_planes(self.buffer(), shape.len());
+        planes.map(|plane| Self::from_buffer(&self.backend, shape, plane))
+    }
+
     /// Returns the tensor that `fill` writes, in the number format of `self`; `fill` gets an uninitialised buffer and must overwrite all of it.
     #[must_use]
     pub fn build(&self, shape: Shape, fill: impl FnOnce(&mut B::Buffer)) -> Self {
@@ -217,27 +225,6 @@ impl<B: Backend> Tensor<B> {
         let backend = self.backend.clone();
         backend.combine(a, self.buffer_mut(), b, other.buffer());
         self
-    }
-
-    /// Concatenates the channels of `self` and `other`.
-    ///
-    /// # Panics
-    /// When batch, height or width differ.
-    #[must_use]
-    pub fn concatenated(&self, other: &Self) -> Self {
-        let (left, right) = (self.shape.channels, other.shape.channels);
-        let shape = self.shape.with_channels(left + right);
-        assert_eq!(
-            self.shape,
-            other.shape.with_channels(left),
-            "batch, height and width are equal"
-        );
-        self.build(shape, |y| {
-            self.backend
-                .copy_columns(left, self.buffer(), left, 0, y, left + right, 0);
-            self.backend
-                .copy_columns(right, other.buffer(), right, 0, y, left + right, left);
-        })
     }
 
     /// Splits the channels into the first `left` and the others.

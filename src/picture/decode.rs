@@ -9,6 +9,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, Limits};
 
 use super::chunks::{self, Beside, Chunk};
+use super::cmyk::CmykDecoder;
 use super::entropy;
 use super::jpeg;
 use super::metadata::Metadata;
@@ -90,10 +91,15 @@ fn decode_unguarded(
             }
             let mut decoder = JpegDecoder::new(Cursor::new(bytes))?;
             decoder.set_limits(limits)?;
-            let cmyk = (markers.components == 4).then(|| cmyk(markers.has_profile));
+            let is_cmyk = markers.components == 4;
+            let profile = decoder.icc_profile().ok().flatten().filter(|_| is_cmyk);
+            let by_profile = profile
+                .filter(|profile| profile.len() <= MAX_ICC)
+                .and_then(|profile| CmykDecoder::new(bytes, decoder.dimensions(), &profile));
+            let cmyk = is_cmyk.then(|| cmyk(markers.has_profile, by_profile.is_some()));
             let beside = Beside {
                 // A profile of CMYK does not describe RGB.
-                has_profile: markers.has_profile && cmyk.is_none(),
+                has_profile: markers.has_profile && !is_cmyk,
                 is_signed: markers.is_signed,
                 carried: Vec::new(),
                 found: markers.found,
@@ -104,8 +110,11 @@ fn decode_unguarded(
                 warning = check_complete(bytes, damage)?;
                 Ok(())
             };
-            let mut decoded = finish(decoder, false, beside, &mut complete)?;
-            if cmyk.is_some() {
+            let mut decoded = match by_profile {
+                Some(decoder) => finish(decoder, false, beside, &mut complete)?,
+                None => finish(decoder, false, beside, &mut complete)?,
+            };
+            if is_cmyk {
                 decoded.icc = None;
             }
             decoded.warnings.extend(cmyk.into_iter().chain(warning));
@@ -121,22 +130,23 @@ fn decode_unguarded(
             Err(not_a_picture(bytes))
         }
         Ok(other) => Err(Refusal::unsupported(
-            format!("is a {}", name(other)),
-            "PNG, JPEG and WebP are supported; convert it to PNG",
+            format!("is a picture in the format {}", name(other)),
+            CONVERT,
         )),
         Err(_) if bytes.is_empty() => Err(Refusal::damaged("the file is empty")),
         Err(_) => Err(not_a_picture(bytes)),
     }
 }
 
-/// Returns the warning about a picture in CMYK, which the decoder converts to RGB: each colour is the product of its own ink's and black's share
-/// of paper, as in Pillow and browsers. Adobe's convention holds with and without its marker: samples are stored inverted.
-fn cmyk(has_profile: bool) -> Warning {
-    let message = if has_profile {
-        "the picture is in CMYK and is converted to RGB without its colour profile, so that colours may be brighter than in print; \
-         `magick in.jpg -profile sRGB.icc out.png` converts with the profile"
-    } else {
-        "the picture is in CMYK and is converted to RGB"
+/// Returns the warning about a picture in CMYK. Without a profile that can be used, the decoder converts it to RGB: each colour is the product of its own
+/// ink's and black's share of paper, as in Pillow and browsers.
+fn cmyk(has_profile: bool, is_used: bool) -> Warning {
+    let message = match (has_profile, is_used) {
+        (_, true) => "the picture is in CMYK and is converted to sRGB by its colour profile",
+        (true, false) => {
+            "the picture is in CMYK and is converted to RGB without its colour profile, which is damaged or of another kind; colours may be brighter than in print"
+        }
+        (false, false) => "the picture is in CMYK and is converted to RGB",
     };
     Warning {
         kind: WarningKind::ImageCmyk,
@@ -172,6 +182,9 @@ fn check_complete(bytes: &[u8], damage: Damage) -> std::result::Result<Option<Wa
     })
 }
 
+/// What to do with a picture in another format.
+const CONVERT: &str = "PNG, JPEG and WebP are supported; convert it: `magick IN out.png`";
+
 /// Returns why bytes in no known format are rejected.
 fn not_a_picture(bytes: &[u8]) -> Refusal {
     let Some(found) = Content::of(bytes) else {
@@ -185,6 +198,10 @@ fn not_a_picture(bytes: &[u8]) -> Refusal {
             "the picture comes first and the drag file after `--drag`: `dragnext edit cat.png --drag cat.json`"
         }
         Content::LfsPointer => "`git lfs pull` in its folder gets the file itself",
+        Content::WebPage => {
+            "download it again: the address gave a page, as one that needs a login or has moved does"
+        }
+        Content::Zeros => "download it again",
         Content::Picture("HEIC") => {
             "convert it: `heif-convert in.heic out.png`, or `magick in.heic out.png`"
         }
@@ -192,11 +209,25 @@ fn not_a_picture(bytes: &[u8]) -> Refusal {
             "convert it: `avifdec in.avif out.png`, or `magick in.avif out.png`"
         }
         Content::Picture("JPEG XL") => "convert it: `djxl in.jxl out.png`",
-        Content::Picture(_) => "PNG, JPEG and WebP are supported; convert it: `magick IN out.png`",
-        _ => "PNG, JPEG and WebP are supported",
+        Content::Picture("SVG") => "convert it: `rsvg-convert in.svg -o out.png`",
+        Content::Picture("PDF") => "convert a page: `pdftoppm -png -r 150 in.pdf out`",
+        Content::Picture("PSD" | "XCF" | "KRA" | "ORA") => {
+            "export it as PNG from the program that made it, or convert it: `magick 'IN[0]' out.png`"
+        }
+        Content::Picture("camera raw") => {
+            "develop it in a raw converter, such as `darktable-cli IN out.png`"
+        }
+        Content::Picture("video") => "take a frame: `ffmpeg -i IN -frames:v 1 out.png`",
+        Content::Picture(_) => CONVERT,
+        Content::Pickle | Content::Zip => "PNG, JPEG and WebP are supported",
     };
     let reason = match found {
-        Content::Picture(name) => format!("is a picture in the format {name}"),
+        Content::Picture(name) if !matches!(name, "video" | "camera raw") => {
+            format!("is a picture in the format {name}")
+        }
+        Content::Picture(_) | Content::LfsPointer | Content::WebPage | Content::Zeros => {
+            format!("is {}", found.phrase())
+        }
         other => format!("is not a picture but {}", other.phrase()),
     };
     Refusal::unsupported(reason, hint)
@@ -211,9 +242,10 @@ fn limits() -> Limits {
 }
 
 fn name(format: ImageFormat) -> String {
-    format.extensions_str().first().map_or_else(
-        || "picture".to_owned(),
-        |extension| format!("{} file", extension.to_uppercase()),
+    let extension = format.extensions_str().first();
+    extension.map_or_else(
+        || format!("{format:?}"),
+        |extension| extension.to_uppercase(),
     )
 }
 

@@ -7,6 +7,7 @@
 
 mod alpha;
 mod chunks;
+mod cmyk;
 mod composite;
 mod decode;
 mod display;

@@ -153,7 +153,10 @@ pub(crate) fn decode_pixels(
 
 fn load(path: &Path) -> std::result::Result<Vec<u8>, Refusal> {
     let missing = |error: std::io::Error| {
-        let hint = if error.kind() == std::io::ErrorKind::NotFound {
+        let is_missing = error.kind() == std::io::ErrorKind::NotFound;
+        let hint = if is_missing && path.to_string_lossy().contains("://") {
+            "this is an address; download the picture first"
+        } else if is_missing {
             NOT_FOUND
         } else {
             ""

@@ -11,7 +11,7 @@ use crate::method::Guide;
 use crate::model::vae::DOWNSCALE;
 use crate::model::{Clip, Model, TextEncoder, Tokenizer, Vae};
 use crate::nn::{Shape, Tensor};
-use crate::plan::{Plan, cut_prompt};
+use crate::plan::{Plan, absent_embedding, cut_prompt};
 use crate::progress::Stage;
 use crate::warning::Warning;
 
@@ -39,17 +39,21 @@ impl<B: Backend> Components<B> {
         self.backend.restore_loss_scale();
     }
 
-    /// Checks that the plan fits the model. Returns the prompt's tokens, with a warning where the prompt is cut.
+    /// Checks that the plan fits the model. Returns the prompt's tokens, with warnings where the prompt is cut and where it does not name an
+    /// embedding.
     ///
     /// # Errors
     /// [`crate::Error::Setting`], [`crate::Error::Weights`] for a damaged tokenizer.
-    pub(super) fn tokens(&self, plan: &Plan) -> Result<(Vec<u32>, Option<Warning>)> {
+    pub(super) fn tokens(&self, plan: &Plan) -> Result<(Vec<u32>, Vec<Warning>)> {
         plan.check_settings(Some(self.model.decoder_stages()))?;
         let positions = self.text_encoder.positions();
         let excess = self.tokenizer.excess(&plan.prompt, positions)?;
+        let cut = excess.map(|excess| cut_prompt("prompt", &excess));
+        let absent = self.tokenizer.absent_embeddings(&plan.prompt)?;
+        let absent = absent.iter().map(|word| absent_embedding(word));
         Ok((
             self.tokenizer.encode(&plan.prompt, positions)?,
-            excess.map(|excess| cut_prompt("prompt", &excess)),
+            cut.into_iter().chain(absent).collect(),
         ))
     }
 

@@ -152,7 +152,7 @@ impl<'a, B: Backend> Edit<'a, B> {
     ) -> Result<Self> {
         interrupt.check()?;
         let settings = &plan.settings;
-        let (tokens, cut) = components.tokens(plan)?;
+        let (tokens, mut warnings) = components.tokens(plan)?;
         let executed = settings.executed_steps();
         let grid = components.schedule.grid(
             settings.method.needs().spacing,
@@ -161,6 +161,7 @@ impl<'a, B: Backend> Edit<'a, B> {
         );
         let start = Instant::now();
         let (guide, goal_cut) = components.guide(plan, interrupt)?.unzip();
+        warnings.extend(goal_cut.flatten());
         stages.add(
             Stage::Load,
             components.seconds + start.elapsed().as_secs_f64(),
@@ -186,7 +187,7 @@ impl<'a, B: Backend> Edit<'a, B> {
             cache: EditCache::new(cache, &picture, plan.frame.padded, &tokens),
             noise,
             interrupt,
-            warnings: cut.into_iter().chain(goal_cut.flatten()).collect(),
+            warnings,
             source: Source::Picture(picture),
         })
     }

@@ -235,12 +235,17 @@ pub(super) fn handle(
             .any(|dx| region.mask.at(Point::new(center.x + dx, center.y + dy)))
     });
     if !inside {
-        findings.fault(
-            ErrorKind::RegionHandleOutside,
-            pointer,
-            format!("the handle {handle} lies outside its region"),
-            "the handle is the point of the region that is dragged to the target",
-        );
+        let hint = match drag.shape() {
+            Some(Shape::Mask { reading, .. }) if reading.invert => {
+                "black is inside, because of `\"invert\": true`; leave it out if white is inside"
+            }
+            Some(Shape::Mask { .. }) => {
+                "white is inside; if black is, add `\"invert\": true` beside `mask`"
+            }
+            _ => "the handle is the point of the region that is dragged to the target",
+        };
+        let message = format!("the handle {handle} lies outside its region");
+        findings.fault(ErrorKind::RegionHandleOutside, pointer, message, hint);
     }
 }
 

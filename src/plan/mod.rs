@@ -47,7 +47,7 @@ pub use degree::Degree;
 pub use in_force::{InForce, Layer, Origin, in_force};
 pub use masks::check_masks;
 pub(crate) use masks::read_masks;
-pub use prompts::{cut_prompt, unused_edit_prompt};
+pub use prompts::{absent_embedding, cut_prompt, long_prompts, unused_edit_prompt};
 pub use request::{ModelFacts, Request, SD15_SIZE};
 pub use settings::{Choice, Settings};
 pub use several::check_methods;
@@ -213,7 +213,8 @@ impl Plan {
         self.edit_prompt.as_deref().unwrap_or(&self.prompt)
     }
 
-    /// Checks, before any weight is read, that the model has what the method needs. Returns warnings about prompts that are longer than it reads.
+    /// Checks, before any weight is read, that the model has what the method needs. Returns warnings about prompts that are longer than it reads, and about
+    /// embeddings that the prompt does not name.
     ///
     /// # Errors
     /// [`Error::Weights`] and [`Error::Hub`] when the method needs a CLIP and it is missing or of another kind, and for a damaged tokenizer.
@@ -223,6 +224,8 @@ impl Plan {
             .map(|excess| cut_prompt("prompt", &excess))
             .into_iter()
             .collect();
+        let absent = model.absent_embeddings(&self.prompt)?;
+        warnings.extend(absent.iter().map(|word| absent_embedding(word)));
         if self.settings.method.needs().clip && !self.regions.is_empty() {
             let excess = model.clip()?.excess(self.goal())?;
             warnings.extend(excess.map(|excess| cut_prompt(self.goal_key(), &excess)));

@@ -2,7 +2,7 @@
 
 use crate::drag_file::DragFile;
 use crate::method::MethodSettings;
-use crate::model::Excess;
+use crate::model::{Excess, POSITIONS, least_tokens};
 use crate::warning::{Warning, WarningKind};
 
 /// Returns a warning when the drag file has an `edit_prompt` that the method does not use.
@@ -14,6 +14,38 @@ pub fn unused_edit_prompt(drag: &DragFile, method: &MethodSettings) -> Option<Wa
             method.method().name()
         ),
     })
+}
+
+/// Returns the warnings about prompts of which text encoders do not read the end, where no model counts their tokens: about those with more words
+/// than a text encoder has positions.
+pub fn long_prompts(drag: &DragFile, method: &MethodSettings) -> Vec<Warning> {
+    let goal = drag
+        .edit_prompt
+        .as_deref()
+        .filter(|_| method.needs().clip)
+        .map(|goal| ("edit_prompt", goal));
+    std::iter::once(("prompt", &*drag.prompt))
+        .chain(goal)
+        .map(|(key, prompt)| (key, least_tokens(prompt)))
+        .filter(|(_, tokens)| *tokens > POSITIONS)
+        .map(|(key, tokens)| Warning {
+            kind: WarningKind::PromptCut,
+            message: format!(
+                "`{key}` has at least {tokens} tokens with its start and end mark, and the text encoder reads {POSITIONS}; the end is left out"
+            ),
+        })
+        .collect()
+}
+
+/// Returns the warning about the word of an embedding that the prompt does not have.
+pub fn absent_embedding(word: &str) -> Warning {
+    let word = word.escape_debug();
+    Warning {
+        kind: WarningKind::EmbeddingUnused,
+        message: format!(
+            "`prompt` does not have the word `{word}` of an embedding, which changes nothing; write `{word}` in the prompt, or give the embedding another word as `--embedding FILE:WORD`"
+        ),
+    }
 }
 
 /// Most characters that a warning quotes.

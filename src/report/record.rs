@@ -3,6 +3,11 @@
 //! An edit that failed has a record too. Fields that an edit did not reach are left out. The note inside the PNG
 //! ([`crate::edit::Note`]) is different: it has only what decides the pixels.
 
+mod drag;
+mod left_out;
+#[cfg(test)]
+mod tests;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
@@ -10,14 +15,15 @@ use serde::{Serialize, Serializer};
 use super::{Failure, Paths};
 use crate::device::DeviceCheck;
 use crate::error::Error;
-use crate::geometry::{Point, Window};
-use crate::method::PointTrack;
+use crate::geometry::Window;
 use crate::model::AdditionNotes;
 use crate::pipeline::{Outcome, Steps};
 use crate::plan::Plan;
 use crate::progress::Stage;
-use crate::region::Region;
 use crate::warning::{Warning, WarningKind};
+pub use drag::{Loss, RegionMotion};
+use drag::{TrackRecord, six_digits};
+pub use left_out::LeftOut;
 
 /// How an edit ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -49,9 +55,9 @@ pub struct Record {
     /// What the result keeps of the picture's file beside its pixels: `icc`, `exif`, `xmp`, `text`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kept: Vec<&'static str>,
-    /// Whether EXIF, XMP and text were left out on request.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub stripped: bool,
+    /// What the result leaves out on request.
+    #[serde(flatten)]
+    pub left_out: LeftOut,
     /// Hash of everything that decides the pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job: Option<String>,
@@ -150,55 +156,6 @@ pub struct ComputedOn<'a> {
     pub check: Option<&'a DeviceCheck>,
 }
 
-/// How far a region moved.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct RegionMotion {
-    /// The region's id in the drag file.
-    pub id: String,
-    /// Distance from handle to target, in pixels of the picture.
-    pub moved_px: f64,
-}
-
-impl From<&Region> for RegionMotion {
-    fn from(region: &Region) -> Self {
-        Self {
-            id: region.id.clone(),
-            moved_px: region.moved_px(),
-        }
-    }
-}
-
-/// Where a tracked point was, in pixels of the picture.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct TrackRecord {
-    /// The region's id in the drag file.
-    pub id: String,
-    /// Where it should go.
-    pub target: [f64; 2],
-    /// Where it was before the drag, and after each tracking.
-    pub points: Vec<[f64; 2]>,
-}
-
-impl From<&PointTrack> for TrackRecord {
-    fn from(track: &PointTrack) -> Self {
-        let rounded = |point: Point| <[f64; 2]>::from(point).map(|at| (at * 100.0).round() / 100.0);
-        Self {
-            id: track.region.clone(),
-            target: rounded(track.target),
-            points: track.points.iter().copied().map(rounded).collect(),
-        }
-    }
-}
-
-/// The drag's loss.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Loss {
-    /// At the first iteration.
-    pub first: f64,
-    /// At the last iteration.
-    pub last: f64,
-}
-
 impl Record {
     /// Returns the record of an edit that has not begun, which counts as failed.
     pub fn new(paths: Paths) -> Self {
@@ -213,7 +170,7 @@ impl Record {
             paths,
             out_sha256: None,
             kept: Vec::new(),
-            stripped: false,
+            left_out: LeftOut::default(),
             job: None,
             inputs: None,
             method: None,
@@ -341,11 +298,6 @@ impl Record {
     }
 }
 
-/// Rounds to six significant digits.
-fn six_digits(value: f64) -> f64 {
-    format!("{value:.5e}").parse().unwrap_or(value)
-}
-
 /// Returns the seconds since 1970, to the millisecond; `None` if the clock is set to an earlier time.
 fn now() -> Option<f64> {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
@@ -359,59 +311,4 @@ fn seconds<S: Serializer>(seconds: &[(Stage, f64)], serializer: S) -> Result<S::
             .iter()
             .map(|(stage, seconds)| (stage.name(), (seconds * 1000.0).round() / 1000.0)),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_record_of_an_edit_that_did_not_begin_has_no_further_fields() {
-        let mut record = Record::new(Paths {
-            image: "in/cat.png".into(),
-            drag: Some("cat.json".into()),
-            like: None,
-            out: "in/cat.edited.png".into(),
-        });
-        record.fail(&Error::PromptTooLong {
-            tokens: 90,
-            limit: 77,
-        });
-        assert!(
-            record.ended.take().is_some_and(|seconds| seconds > 1.7e9),
-            "the current time"
-        );
-        let expected = concat!(
-            r#"{"v":1,"id":"cat","status":"failed","image":"in/cat.png","drag":"cat.json","out":"in/cat.edited.png","warnings":[],"#,
-            r#""error":{"kind":"instruction.prompt_too_long","#,
-            r#""message":"the prompt has 90 tokens with its start and end mark; the text encoder reads 77","#,
-            r#""hint":"shorten the prompt; it may be empty"}}"#,
-        );
-        assert_eq!(
-            serde_json::to_string(&record).expect("a record is text and numbers"),
-            expected
-        );
-    }
-
-    #[test]
-    fn stages_keep_their_order() {
-        let mut record = Record::new(Paths::default());
-        record.seconds = vec![
-            (Stage::Load, 0.94),
-            (Stage::Encode, 0.123_456),
-            (Stage::Decode, 2.0),
-        ];
-        let json = serde_json::to_string(&record).expect("a record is text and numbers");
-        assert!(
-            json.contains(r#""seconds":{"load":0.94,"encode":0.123,"decode":2.0}"#),
-            "{json}"
-        );
-    }
-
-    #[test]
-    fn an_interrupted_edit_is_not_a_failed_one() {
-        let mut record = Record::new(Paths::default());
-        record.fail(&Error::Interrupted { signal: 2 });
-        assert_eq!(record.status, Status::Interrupted);
-    }
 }

@@ -21,7 +21,13 @@ fn drag_files_find_their_pictures_whatever_their_endings() {
     for name in ["phone.heic", "lost.json", "phone.json", "notes.json"] {
         folder.write(&format!("in/{name}"), "{\"x-note\": 1}");
     }
-    std::fs::copy(folder.path("in/p0.json"), folder.path("in/lost.json")).unwrap();
+    for name in ["lost.json", "p0.png.json", "JPE.json"] {
+        std::fs::copy(
+            folder.path("in/p0.json"),
+            folder.path(&format!("in/{name}")),
+        )
+        .unwrap();
+    }
     folder
         .whole(&[])
         .assert(0)
@@ -29,8 +35,19 @@ fn drag_files_find_their_pictures_whatever_their_endings() {
         .stderr_has(
             "skipping the drag file `in/phone.json`: `phone.heic` is not a PNG, JPEG or WebP",
         )
+        .stderr_has("skipping 1 picture that is not a PNG, JPEG or WebP, such as `in/phone.heic`")
+        .stderr_has(
+            "skipping the drag file `in/p0.png.json`: the drag file of `p0.png` is named `p0.json`",
+        )
+        .stderr_has("skipping the drag file `in/JPE.json`: the name of `jpe.JPE` differs in case")
         .stderr_has("5 items: 5 done")
         .stderr_lacks("notes.json");
+    // With one drag file for all, pictures in other formats are reported too.
+    folder
+        .run(&["in", "--drag", "in/p0.json", "-o", "common", "--dry-run"])
+        .assert(0)
+        .stderr_has("such as `in/phone.heic`")
+        .stderr_lacks("the drag file");
 }
 
 #[test]

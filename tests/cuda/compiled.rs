@@ -22,6 +22,20 @@ pub(crate) fn available(test: &str) -> bool {
     found
 }
 
+/// Runs `work` while the emulator runs threads and blocks in another order, as `emulator_order` in emulator.hpp says. Other tests may
+/// run in that order too: no result may depend on it.
+pub(crate) fn with_order(order: u32, work: impl FnOnce()) {
+    let library = kernels().expect("tests check `available` first");
+    // SAFETY: the function has this type, and sets a number.
+    let set = unsafe { library.get::<unsafe extern "C" fn(u32)>(b"emulator_order") };
+    let set = set.expect("the emulator's function");
+    // SAFETY: as above.
+    unsafe { set(order) };
+    work();
+    // SAFETY: as above.
+    unsafe { set(0) };
+}
+
 fn compile() -> Option<libloading::Library> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder =

@@ -10,7 +10,7 @@ use dragnext::model::UNet;
 use dragnext::model::unet::{Input, Network};
 use dragnext::nn::{Shape, Tensor};
 
-use super::compiled::available;
+use super::compiled::{available, with_order};
 use super::emulated::{ConvolutionSupport, Emulated, Launched, Launches};
 use crate::bench::fixture::source;
 use crate::bench::numbers::Numbers;
@@ -141,28 +141,77 @@ fn adapters_are_converted_once_a_step() {
     }
 }
 
-#[test]
-fn one_warp_merges_the_parts_of_a_group() {
-    if !available("one_warp_merges_the_parts_of_a_group") {
-        return;
-    }
-    let (cuda, launches) = gpu();
-    let shape = GroupShape {
-        batch: 1,
-        pixels: 4096,
-        channels: 8,
-        groups: 2,
-        eps: 1e-5,
-    };
-    let len = shape.pixels * shape.channels;
+/// Results of a group norm and its backward pass, and the kernels that computed them.
+fn group_norm(shape: &GroupShape) -> (Vec<Vec<f32>>, Vec<String>) {
+    let emulated = Emulated::new(ConvolutionSupport::Full);
+    let launches = emulated.launches();
+    let cuda = Cuda::new(emulated, Format::F32);
+    let len = shape.batch * shape.pixels * shape.channels;
     let x = cuda.upload(Numbers::new(1).normal(len));
     let [weight, bias] = [(); 2].map(|()| cuda.upload(vec![1.0; shape.channels]));
-    let (mut stats, mut y) = (cuda.uninit(4), cuda.uninit(len));
-    cuda.group_norm(&shape, &x, &weight, &bias, false, &mut stats, &mut y);
-    let mut dx = cuda.uninit(len);
-    cuda.group_norm_backward(&shape, &x, &weight, &bias, false, &stats, &y, None, &mut dx);
-    for kernel in ["group_norm_stats", "group_norm_backward_means"] {
-        assert_eq!(launched(&launches, kernel).threads, 32, "{kernel}");
+    let mut results = Vec::new();
+    // The second time shows that the first one left the counters of finished blocks at zero.
+    for _ in 0..2 {
+        let mut stats = cuda.uninit(2 * shape.batch * shape.groups);
+        let [mut y, mut dx] = [(); 2].map(|()| cuda.uninit(len));
+        cuda.group_norm(shape, &x, &weight, &bias, false, &mut stats, &mut y);
+        cuda.group_norm_backward(shape, &x, &weight, &bias, false, &stats, &y, None, &mut dx);
+        results.push([stats, y, dx].map(|buffer| cuda.download(&buffer)).concat());
     }
-    assert_eq!(launched(&launches, "group_norm_sums_f32").threads, 256);
+    let launches = launches.lock().expect("no launch panicked");
+    let launched = launches.iter().map(|(kernel, of)| {
+        assert_eq!(of.count, 2, "{kernel}");
+        kernel.clone()
+    });
+    (results, launched.collect())
+}
+
+#[test]
+fn the_last_block_of_a_group_merges_its_parts() {
+    if !available("the_last_block_of_a_group_merges_its_parts") {
+        return;
+    }
+    let shape = GroupShape {
+        batch: 2,
+        pixels: 4096,
+        channels: 4,
+        groups: 1,
+        eps: 1e-5,
+    };
+    let (expected, kernels) = group_norm(&shape);
+    assert_eq!(
+        kernels,
+        [
+            "group_norm_apply_f32",
+            "group_norm_backward_apply_f32",
+            "group_norm_backward_means_f32",
+            "group_norm_stats_f32"
+        ]
+    );
+    assert_eq!(expected[0], expected[1], "a second launch finds zeros");
+    // Whichever block is the last, and in whichever order its threads run.
+    for order in 1..8 {
+        with_order(order, || {
+            assert_eq!(group_norm(&shape).0, expected, "order {order}");
+        });
+    }
+}
+
+#[test]
+fn one_launch_normalises_a_group_that_one_block_reduces() {
+    if !available("one_launch_normalises_a_group_that_one_block_reduces") {
+        return;
+    }
+    let shape = GroupShape {
+        batch: 2,
+        pixels: 64,
+        channels: 40,
+        groups: 4,
+        eps: 1e-5,
+    };
+    let (_, kernels) = group_norm(&shape);
+    assert_eq!(
+        kernels,
+        ["group_norm_backward_whole_f32", "group_norm_whole_f32"]
+    );
 }

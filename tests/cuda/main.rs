@@ -9,6 +9,7 @@ mod attention;
 #[path = "../bench/mod.rs"]
 mod bench;
 mod compiled;
+mod counted;
 mod device;
 mod device_check;
 mod emulated;

@@ -132,6 +132,85 @@ fn the_page_finds_the_faults_of_the_table() {
     }
 }
 
+/// Prompts of which the text encoder does not read the end have the same warning on the page as from the program, which counts no tokens without a model.
+#[test]
+fn long_prompts_have_the_same_warning() {
+    let bench = bench_with(128, 96);
+    let region = json!({ "type": "translation", "region": { "rect": [20, 20, 60, 60] }, "handle": [40, 40], "target": [70, 45] });
+    let mut files = Vec::new();
+    for (prompt, edit_prompt, method) in [
+        ("a cat on a sofa".to_owned(), None, None),
+        ("cat ".repeat(75), None, None),
+        ("cat ".repeat(76), None, None),
+        ("It's 2026, l'\u{e9}t\u{e9}! ".repeat(12), None, None),
+        (
+            "cafe\u{301} \u{732b}\u{304c} \u{1f408} ".repeat(40),
+            None,
+            None,
+        ),
+        ("a cat".to_owned(), Some("dog ".repeat(90)), None),
+        (
+            "cat ".repeat(80),
+            Some("dog ".repeat(90)),
+            Some("clip-drag"),
+        ),
+        ("x".repeat(10_000), None, None),
+        ("x".repeat(10_001), Some("y".repeat(10_001)), None),
+    ] {
+        let mut file = json!({ "version": 1, "prompt": prompt, "regions": [region] });
+        if let Some(edit_prompt) = edit_prompt {
+            file["edit_prompt"] = edit_prompt.into();
+        }
+        if let Some(method) = method {
+            file["method"] = method.into();
+        }
+        files.push(file);
+    }
+    let names: Vec<String> = (0..files.len())
+        .map(|index| format!("p{index}.json"))
+        .collect();
+    for (name, file) in names.iter().zip(&files) {
+        bench.write(name, file.to_string());
+    }
+    let is_cut = |warning: &&Value| warning["kind"] == "prompt.cut";
+    let messages = |warnings: &Value| -> Vec<String> {
+        let warnings = warnings.as_array().into_iter().flatten().filter(is_cut);
+        let messages = warnings.map(|warning| warning["message"].as_str().unwrap().to_owned());
+        messages.collect()
+    };
+    let ended = bench
+        .dragnext(["validate", "--image", "cat.png", "--json"])
+        .args(&names)
+        .any_stdout()
+        .any_stderr()
+        .ended();
+    let by_program: Vec<Vec<String>> = ended
+        .stdout
+        .lines()
+        .map(|line| messages(&serde_json::from_str::<Value>(line).unwrap()["warnings"]))
+        .collect();
+    let counts: Vec<usize> = by_program.iter().map(Vec::len).collect();
+    assert_eq!(counts, [0, 0, 1, 1, 1, 0, 2, 0, 0]);
+    assert!(by_program[2][0].contains("at least 78 tokens"));
+    let faults = found_by_program(&bench, &files);
+    assert_eq!(
+        faults[8],
+        [
+            "instruction.prompt_too_long /edit_prompt",
+            "instruction.prompt_too_long /prompt"
+        ]
+    );
+    bench.dragnext(["draw", "cat.png"]).any_stderr().run();
+    let Some(mut shown) = Shown::open(bench, Kind::Chromium(1), "cat.draw.html") else {
+        return;
+    };
+    assert_eq!(found_by_page(&mut shown, &files), faults);
+    let script = "return arguments[0].map((content) => check(content).warnings);";
+    let found = shown.browser.run_with(script, &json!(files));
+    let by_page: Vec<Vec<String>> = found.as_array().unwrap().iter().map(messages).collect();
+    assert_eq!(by_page, by_program);
+}
+
 /// Every setting with every method: the page refuses those that the program refuses, and its menu offers the others.
 #[test]
 fn settings_of_other_methods_are_refused_and_not_offered() {

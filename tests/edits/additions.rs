@@ -116,8 +116,15 @@ fn a_word_of_an_embedding_changes_the_result() {
     assert!(with_samples != without_samples);
     assert_ne!(with["job"], without["job"]);
     assert_eq!(with["embeddings"][0]["word"], "<ink>");
+    assert_eq!(with["warnings"], serde_json::json!([]));
     prompt("red");
-    let (_, with_samples) = edited(&bench, "with.png", &["--embedding", &file, "--overwrite"]);
+    let (with, with_samples) = edited(&bench, "with.png", &["--embedding", &file, "--overwrite"]);
+    assert_eq!(with["warnings"][0]["kind"], "embedding.unused", "{with}");
+    let message = with["warnings"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("word `<ink>` of an embedding"),
+        "{message}"
+    );
     let (_, without_samples) = edited(&bench, "without.png", &["--overwrite"]);
     assert!(
         with_samples == without_samples,
@@ -139,6 +146,15 @@ fn a_word_of_an_embedding_changes_the_result() {
             .ended()
             .assert(2)
     };
+    bench
+        .dragnext(["validate", "drag.json", "--image", "in.png", "--model"])
+        .arg(model())
+        .args(["--embedding", &file])
+        .any_stdout()
+        .any_stderr()
+        .ended()
+        .assert(0)
+        .stderr_has("does not have the word `<ink>`");
     bench.write("easynegative.pt", "pickle");
     validate(
         "--embedding",

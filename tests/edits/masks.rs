@@ -67,6 +67,7 @@ fn masks_of_other_programs_mean_what_they_show() {
         LumaA([255_u8, if inside(x, y) { 255 } else { 0 }])
     })
     .into();
+    let mut expected: Option<Vec<u8>> = None;
     for (name, mask, is_noted) in [
         ("plain", grey([0, 255]), false),
         ("ones", grey([0, 1]), true),
@@ -82,6 +83,12 @@ fn masks_of_other_programs_mean_what_they_show() {
         } else {
             ended.stderr_lacks("warning");
         }
+        // The same shape gives the same result.
+        let samples = image::open(bench.path("out.png")).unwrap().into_bytes();
+        assert!(
+            *expected.get_or_insert_with(|| samples.clone()) == samples,
+            "{name}"
+        );
         let changed = changed(&bench);
         assert!(changed.len() > 100, "{name}: {}", changed.len());
         assert!(

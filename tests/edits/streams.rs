@@ -81,7 +81,7 @@ fn inputs_in_each_others_place_are_recognised() {
     edit(&bench, &["page.png", "--drag", "drag.json"])
         .ended()
         .assert(2)
-        .stderr_has("is not a picture but a web page");
+        .stderr_has("is a web page, not the file itself");
     bench.write(
         "lfs.json",
         "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n",
@@ -90,6 +90,62 @@ fn inputs_in_each_others_place_are_recognised() {
         .ended()
         .assert(2)
         .stderr_has_all(&["a Git LFS pointer", "git lfs pull"]);
+}
+
+/// What a list, a folder or an address is given for is said with what to do.
+#[test]
+fn lists_folders_and_addresses_in_other_places_are_named() {
+    let bench = bench();
+    bench.write(
+        "list.jsonl",
+        "{\"image\": \"in.png\", \"drag\": \"drag.json\"}\n",
+    );
+    let fails = |arguments: &[&str], parts: &[&str]| {
+        bench
+            .dragnext(arguments)
+            .any_stdout()
+            .any_stderr()
+            .ended()
+            .assert(2)
+            .stderr_has_all(parts);
+    };
+    fails(
+        &["validate", "list.jsonl"],
+        &["a list of pictures", "`dragnext batch` with `--manifest`"],
+    );
+    fails(&["validate", "."], &["give the path of a file"]);
+    for (file, hint) in [
+        ("in.png", "`dragnext edit` edits one picture"),
+        ("drag.json", "is given with `--drag`"),
+        ("list.jsonl", "a list is given with `--manifest`"),
+    ] {
+        fails(
+            &["batch", file, "-o", "out", "--model", "demo"],
+            &["is a file, not a folder", hint],
+        );
+    }
+    fails(
+        &[
+            "edit",
+            "https://example.org/cat.png",
+            "--drag",
+            "drag.json",
+            "--model",
+            "demo",
+        ],
+        &["download the picture first"],
+    );
+    fails(
+        &[
+            "edit",
+            "in.png",
+            "--drag",
+            "drag.json",
+            "--model",
+            "https://huggingface.co/a/b/tree/main",
+        ],
+        &["is an address", "`a/b`"],
+    );
 }
 
 /// PowerShell writes UTF-16 by default, and Notepad a byte order mark.

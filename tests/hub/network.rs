@@ -154,6 +154,8 @@ fn permanent_errors_are_not_retried() {
             "hub.not_found",
             "the revision `main`",
         ),
+        (400, "", "hub.refused", "HF_ENDPOINT"),
+        (451, "", "hub.refused", "HF_ENDPOINT"),
     ] {
         let bench = HubBench::new();
         bench

@@ -255,7 +255,7 @@ fn the_rank_is_that_of_adapters_alone() {
 #[test]
 fn other_adapters_and_formats_are_rejected_by_name() {
     for (tensor, kind) in [
-        ("lora_unet_input_blocks_1_1_proj_in.lora_down.weight", "XL"),
+        ("lora_unet_label_emb_0_0.lora_down.weight", "XL"),
         (
             "lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight",
             "XL",

@@ -8,8 +8,8 @@ use crate::bench::fixture::{cosine, relative};
 use crate::bench::numbers::Numbers;
 use crate::bench::report;
 
-/// Returns o, stats, and where pictures read their own keys also dq, dk and dv, for a gradient `d_o` of
-/// size `d_o_scale`. Picture b reads the keys and values of picture `sources[b]`.
+/// Returns o, stats, and where pictures read their own keys also dq, dk and dv, again from one buffer if
+/// there are as many keys as queries, for a gradient `d_o` of size `d_o_scale`. Picture b reads the keys and values of picture `sources[b]`.
 pub(crate) fn attention<B: Backend>(
     backend: &B,
     shape: &AttentionShape,
@@ -48,6 +48,15 @@ pub(crate) fn attention<B: Backend>(
             Some((&mut dk, &mut dv)),
         );
         results.extend([dq, dk, dv].map(|gradient| backend.download(&gradient)));
+        if own && pictures == shape.batch && shape.queries == shape.keys {
+            let mut d = backend.uninit_like(&q, 3 * rows * row);
+            backend.self_attention_backward(shape, &q, &k, &v, &stats, &o, &d_o, &mut d);
+            let side_by_side = backend.download(&d);
+            for index in 0..3 {
+                let of_token = |token: &[f32]| token[index * row..][..row].to_vec();
+                results.push(side_by_side.chunks(3 * row).flat_map(of_token).collect());
+            }
+        }
     }
     results
 }

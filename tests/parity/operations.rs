@@ -1,7 +1,7 @@
 //! Operations of a backend against the CPU backend, at sizes that the small networks do not have.
 
 use dragnext::kernels::cpu::Cpu;
-use dragnext::kernels::{AdamStep, Backend, Format, GroupShape};
+use dragnext::kernels::{AdamStep, Backend, Format, GroupShape, Matrix};
 
 use crate::bench::numbers::Numbers;
 use crate::bench::report;
@@ -165,6 +165,74 @@ impl<B: Backend> Results<'_, B> {
         self.push(&format!("copied columns, {name}"), &wide);
     }
 
+    /// Numbers in f32 that every format represents exactly.
+    fn representable_f32(&mut self, len: usize) -> B::Buffer {
+        let numbers = self.numbers.normal(len).into_iter();
+        let rounded = numbers.map(|x| half::bf16::from_f32(x).to_f32());
+        self.backend.upload(rounded.collect())
+    }
+
+    /// Three layers of one shape with the same input, and their adapters.
+    fn alike(&mut self, rows: usize, inputs: usize, outputs: usize) {
+        const RANK: usize = 4;
+        let name = format!("{rows} rows, {inputs} to {outputs}");
+        let x = self.random(rows * inputs);
+        let weights = [(); 3].map(|()| {
+            let weight = self.representable_f32(outputs * inputs);
+            self.backend.linear_weight(outputs, inputs, &weight)
+        });
+        let stacked = self.backend.stacked_weights(weights.each_ref());
+        for (layout, weights) in [
+            ("apart", &weights),
+            ("stacked", stacked.as_ref().unwrap_or(&weights)),
+        ] {
+            let weights = weights.each_ref();
+            let mut ys = self.backend.uninit_planes(&x, rows * outputs);
+            self.backend.linears(0..rows, &x, weights, ys.each_mut());
+            for y in &ys {
+                self.push(&format!("alike, {layout}, {name}"), y);
+            }
+        }
+        let weights = stacked.unwrap_or(weights);
+        let dy = self.random(rows * 3 * outputs);
+        let all = weights.each_ref();
+        self.write(
+            &format!("backward of all, {name}"),
+            &x,
+            rows * inputs,
+            |backend, dx| backend.linears_backward(0..rows, outputs, &dy, all, dx),
+        );
+        let mut some = self.random(rows * inputs);
+        self.backend
+            .linears_backward(rows / 3..rows, outputs, &dy, all, &mut some);
+        self.push(&format!("backward of some rows, {name}"), &some);
+        let parameters = self.representable_f32(3 * RANK * (inputs + outputs));
+        let adapters = std::array::from_fn(|index| {
+            let down = index * RANK * (inputs + outputs);
+            let up = Matrix::dense(&parameters, down + RANK * inputs, outputs, RANK);
+            (up, Matrix::dense(&parameters, down, RANK, inputs))
+        });
+        let merged: [B::LinearWeight; 3] = self.backend.merged_all(weights.each_ref(), adapters);
+        // The rows of the unit matrix select the weights of an input.
+        let unit = (0..inputs * inputs).map(|at| f32::from(u8::from(at % (inputs + 1) == 0)));
+        let unit = self.backend.upload(unit.collect());
+        let unit = self.backend.compact(&unit, 1.0).unwrap_or(unit);
+        let mut ys = self.backend.uninit_planes(&x, inputs * outputs);
+        self.backend
+            .linears(0..inputs, &unit, merged.each_ref(), ys.each_mut());
+        for y in &ys {
+            self.push(&format!("merged, {name}"), y);
+        }
+        let x = Matrix::dense(&x, 0, rows, inputs);
+        let products = adapters.map(|(_, down)| (x, down.transposed()));
+        let offsets = [0, rows * RANK, 2 * rows * RANK];
+        for (add, factor) in [(false, 1.0), (true, 0.5)] {
+            let mut c = self.representable_f32(3 * rows * RANK);
+            self.backend.matmuls(factor, products, add, &mut c, offsets);
+            self.push(&format!("products, {add}, {name}"), &c);
+        }
+    }
+
     fn groups(&mut self, [batch, pixels, channels, groups]: [usize; 4]) {
         let shape = GroupShape {
             batch,
@@ -195,6 +263,56 @@ impl<B: Backend> Results<'_, B> {
                     },
                 );
             }
+        }
+    }
+
+    /// A group norm of two buffers side by side, and the gradients to both.
+    fn joined_groups(&mut self, [batch, pixels, channels, groups]: [usize; 4], left: usize) {
+        let shape = GroupShape {
+            batch,
+            pixels,
+            channels,
+            groups,
+            eps: 1e-5,
+        };
+        let name = format!("{left} channels of {shape:?}");
+        let len = batch * pixels * channels;
+        let both = [left, channels - left];
+        let [x, z] = both.map(|channels| self.random(batch * pixels * channels));
+        let (dy, residual) = (self.random(len), self.random(len));
+        let (weight, bias) = (self.random_f32(channels), self.random_f32(channels));
+        let mut stats = self.backend.uninit(2 * batch * groups);
+        let mut joined = self.backend.uninit_like(&x, len);
+        let parts = [(&x, both[0]), (&z, both[1])];
+        self.write(&format!("group norm, {name}"), &x, len, |backend, y| {
+            backend.group_norm_joined(
+                &shape,
+                parts,
+                &weight,
+                &bias,
+                true,
+                &mut joined,
+                &mut stats,
+                y,
+            );
+        });
+        self.push(&format!("joined, {name}"), &joined);
+        for residual in [None, Some(&residual)] {
+            let [mut dx, mut dz] =
+                both.map(|channels| self.backend.uninit_like(&x, batch * pixels * channels));
+            self.backend.group_norm_backward_split(
+                &shape,
+                &joined,
+                &weight,
+                &bias,
+                true,
+                &stats,
+                &dy,
+                residual,
+                [(&mut dx, both[0]), (&mut dz, both[1])],
+            );
+            self.push(&format!("left gradient, {name}"), &dx);
+            self.push(&format!("right gradient, {name}"), &dz);
         }
     }
 
@@ -275,13 +393,28 @@ fn operations<B: Backend>(backend: &B) -> Vec<(String, Vec<f32>)> {
     for (rows, channels) in [(1, 5), (9, 3), (70, 40), (3, 321)] {
         results.rows(rows, channels);
     }
+    for [rows, inputs, outputs] in [[9, 12, 12], [40, 24, 10], [300, 8, 7], [10, 16, 16]] {
+        results.alike(rows, inputs, outputs);
+    }
     for sizes in [
         [1, 2, 12, 2],
         [2, 35, 12, 4],
         [1, 600, 40, 4],
+        // Groups that several blocks reduce where few blocks run at a time.
+        [1, 2300, 8, 2],
+        [3, 2050, 5, 1],
         [3, 77, 10, 1],
     ] {
         results.groups(sizes);
+    }
+    for (sizes, left) in [
+        ([2, 35, 12, 4], 8),
+        ([1, 2, 12, 2], 5),
+        // The boundary lies in a group, and between two values that are read at a time.
+        ([1, 2300, 8, 2], 6),
+        ([1, 2300, 8, 2], 3),
+    ] {
+        results.joined_groups(sizes, left);
     }
     for (from, to) in [([3, 5], [6, 10]), ([4, 3], [7, 5]), ([1, 1], [3, 2])] {
         results.resize(5, from, to);

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::Arguments;
+use super::run::warnings;
 use super::series::Series;
 use super::session::Session;
-use super::{Arguments, warnings};
 use crate::cli::planning::Inputs;
 use crate::error::{Error, ErrorKind, Result};
 use crate::files;
@@ -82,7 +83,7 @@ fn edit(arguments: &Arguments, run: &mut Run, interrupt: &Interrupt) -> Result<(
     let Run { records, written } = run;
     for record in &mut *records {
         record.warnings.extend(inputs.warnings.iter().cloned());
-        record.stripped = arguments.strip_metadata;
+        record.left_out = arguments.left_out();
     }
     // Faults of all edits are reported before gigabytes are fetched for them.
     let choices: Vec<Choice> = methods

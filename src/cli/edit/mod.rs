@@ -3,13 +3,13 @@
 mod methods;
 mod outputs;
 mod results;
+mod run;
 mod series;
 mod session;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::compute::ComputeArguments;
-use super::instruction::InstructionArguments;
 use super::planning::{InputArguments, Inputs};
 use super::setting_flags::SettingFlags;
 use crate::digest::sha256;
@@ -18,16 +18,10 @@ use crate::error::{Error, Result};
 use crate::interrupt::Interrupt;
 use crate::model::Model;
 use crate::model::lora::LoraFile;
-use crate::panics;
-use crate::picture::Picture;
 use crate::pipeline::GivenLora;
 use crate::plan::{Choice, Degree, Plan};
-use crate::preview;
-use crate::report::{self, Paths, Record, Status};
-use crate::warning::{Warning, WarningKind};
-
+use crate::report::LeftOut;
 use series::Series;
-use session::{DegreeResult, Session};
 
 /// Edits one picture.
 ///
@@ -75,7 +69,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     compute: ComputeArguments,
 
-    /// Use this LoRA instead of training one on the picture: one of --save-lora, diffusers, peft, kohya or LyCORIS.
+    /// Use this LoRA instead of training one on the picture: one of --save-lora, diffusers, peft, kohya, LyCORIS or ComfyUI.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["save_lora", "no_lora"])]
     lora: Option<PathBuf>,
 
@@ -151,154 +145,13 @@ const EXAMPLE: &str = r#"Example: move what is in a rectangle 60 pixels to the r
 taken from its flag, else from the environment (DRAGNEXT_SEED for --seed),
 else from the drag file or the picture given by --like, else from the model's dragnext.json."#;
 
-/// What is known of a run while it goes on.
-struct Run {
-    /// One record, or one for each result of a series once the edits are planned.
-    records: Vec<Record>,
-    /// The files that were written.
-    written: Vec<PathBuf>,
-}
-
 /// Edits the picture and prints the records.
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
-    if !arguments.settings.methods.is_empty() {
-        return methods::run(arguments, interrupt);
-    }
-    let output = arguments.output();
-    let InstructionArguments { drag, like } = arguments.inputs.instruction.clone();
-    let record = Record::new(Paths {
-        image: arguments.inputs.image.clone(),
-        drag,
-        like,
-        out: output.clone(),
-    });
-    let mut run = Run {
-        records: vec![record],
-        written: Vec::new(),
-    };
-    let ended = panics::catch(|| edit(arguments, &output, &mut run, interrupt));
-    let Run { records, written } = &mut run;
-    let is_done = |record: &Record| record.status == Status::Done;
-    let are_done = records.iter().all(is_done);
-    for record in &mut *records {
-        record.peak_bytes = record.peak_bytes.or_else(report::peak_bytes);
-        match &ended {
-            // After the last result, what failed belongs to all of them.
-            Err(error) if are_done || !is_done(record) => record.fail(error),
-            Err(_) | Ok(()) => {}
-        }
-    }
-    if !arguments.quiet {
-        report::print_warnings(&warnings(records));
-        for path in written {
-            report::print_written(path);
-        }
-    }
-    let printed = if arguments.json {
-        records.iter().try_for_each(report::print_json)
+    if arguments.settings.methods.is_empty() {
+        run::run(arguments, interrupt)
     } else {
-        Ok(())
-    };
-    ended.and(printed)
-}
-
-/// Returns the warnings of all records: once what several have in common.
-fn warnings(records: &[Record]) -> Vec<Warning> {
-    let mut warnings: Vec<Warning> = Vec::new();
-    for warning in records.iter().flat_map(|record| &record.warnings) {
-        if !warnings.contains(warning) {
-            warnings.push(warning.clone());
-        }
+        methods::run(arguments, interrupt)
     }
-    warnings
-}
-
-/// Edits the picture once, or once for each result of a series, and writes the results.
-fn edit(arguments: &Arguments, output: &Path, run: &mut Run, interrupt: &Interrupt) -> Result<()> {
-    let series = Series::of(arguments)?;
-    let compute = arguments.compute.choose()?;
-    let inputs = arguments.read()?;
-    run.records[0].stripped = arguments.strip_metadata;
-    run.records[0]
-        .warnings
-        .extend(inputs.warnings.iter().cloned());
-    // Faults of the edit are reported before gigabytes are fetched for it.
-    if inputs.model.open_present()?.is_none() {
-        arguments.plans(&inputs, &series, None)?;
-        arguments.outputs(output, &series, &inputs, None)?;
-    }
-    let model = arguments.with_lora(inputs.model.open(arguments.quiet, interrupt)?)?;
-    let needs_clip = inputs.needs_clip(&arguments.choice(&series), &model)?;
-    if needs_clip {
-        inputs.model.fetch_clip(arguments.quiet, interrupt)?;
-    }
-    let plans = arguments.plans(&inputs, &series, Some(&model))?;
-    let outputs = arguments.outputs(output, &series, &inputs, Some(&model))?;
-    run.records = outputs.records(&run.records[0], &series);
-
-    let Run { records, written } = run;
-    let mut session = Session::new(arguments, compute, model, needs_clip)?;
-    let captions = series.captions();
-    let (mut panels, mut trained) = (Vec::new(), None);
-    // The picture is written before anything else, so that a later failure does not lose it.
-    let mut keep = |index: usize, picture: &Picture, note: &str, record: &mut Record| {
-        if outputs.row.is_some() {
-            panels.push((captions[index].clone(), picture.clone()));
-            return Ok(());
-        }
-        let note = (!arguments.no_metadata).then_some(note);
-        let path = &outputs.each[index];
-        let sha256 = arguments.write(path, picture, note, interrupt)?;
-        record.done(sha256, picture.kept());
-        written.push(path.clone());
-        Ok(())
-    };
-    if let (Series::Degrees(degrees), Some(plan)) = (&series, plans.first()) {
-        let mut each = |index: usize, result: DegreeResult, record: &mut Record| {
-            trained = trained.take().or(result.lora);
-            keep(index, &result.picture, &result.note, record)
-        };
-        session.edit_degrees(
-            &inputs,
-            plan.clone(),
-            degrees,
-            records,
-            interrupt,
-            &mut each,
-        )?;
-    } else {
-        let mut drawings = Vec::new();
-        for (index, (plan, record)) in plans.into_iter().zip(&mut *records).enumerate() {
-            let mut result = session.edit(&inputs, plan, record, interrupt)?;
-            trained = trained.or_else(|| result.outcome.as_mut()?.lora.take());
-            keep(index, &result.picture, &result.note, record)?;
-            drawings.extend(arguments.write_drawings(&outputs, &result, record)?);
-        }
-        written.extend(drawings);
-    }
-    if let Some(path) = outputs.row {
-        let row = preview::row(&panels);
-        let sha256 = arguments.write(&path, &row, None, interrupt)?;
-        for record in &mut *records {
-            record.done(sha256.clone(), row.kept());
-        }
-        written.push(path);
-    }
-    if let Some(path) = outputs.lora {
-        if let Some(trained) = trained {
-            arguments.save_lora(&path, &trained, session.model_name())?;
-            written.push(path);
-        } else {
-            for record in records {
-                let message = "no LoRA was trained, so `--save-lora` wrote no file".to_owned();
-                record.warnings.push(Warning {
-                    kind: WarningKind::LoraNotTrained,
-                    message,
-                });
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Reads an amount or a degree. Bounds are checked for all of them together.
@@ -320,6 +173,14 @@ impl Arguments {
         self.output
             .clone()
             .unwrap_or_else(|| self.inputs.image.with_extension(extension))
+    }
+
+    /// Returns what the results leave out.
+    const fn left_out(&self) -> LeftOut {
+        LeftOut {
+            stripped: self.strip_metadata,
+            unreported: self.no_metadata,
+        }
     }
 
     /// Reads drag and picture.

@@ -13,7 +13,10 @@ function check(content) {
   const warn = (pointer, message, kind = null) => found.warnings.push({ pointer, message, kind });
   checkFile(content, fault);
   // What depends on the picture is checked when the file itself is right, as the program does.
-  if (found.faults.length === 0) checkOnPicture(content, fault, warn);
+  if (found.faults.length === 0) {
+    checkOnPicture(content, fault, warn);
+    checkPrompts(content, warn);
+  }
   return found;
 }
 
@@ -43,7 +46,27 @@ function checkFile(content, fault) {
     const reason = form && settingMisfit(form, value);
     if (reason) fault(`/settings/${name}`, reason.kind, reason.message);
   }
-  checkUse(content, fault);
+  const isLong = (key) => typeof content[key] === "string" && [...content[key]].length > limits.prompt;
+  const long = ["prompt", "edit_prompt"].filter(isLong);
+  for (const key of long) {
+    fault(`/${key}`, "instruction.prompt_too_long", `longer than ${limits.prompt} characters, of which a text encoder reads a few hundred`);
+  }
+  if (long.length === 0) checkUse(content, fault);
+}
+
+// The words of a prompt, as the tokenizer splits them; each is at least one token.
+const WORDS = /<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/gu;
+
+/// Warns of prompts of which the text encoder does not read the end. The tokens of a word depend on the model.
+function checkPrompts(content, warn) {
+  for (const key of limits.texts.includes(content.method) ? ["prompt", "edit_prompt"] : ["prompt"]) {
+    if (typeof content[key] !== "string") continue;
+    const words = content[key].normalize("NFC").toLowerCase().match(WORDS) ?? [];
+    const tokens = words.length + 2;
+    if (tokens > limits.tokens) {
+      warn(`/${key}`, `\`${key}\` has at least ${tokens} tokens with its start and end mark, and the text encoder reads ${limits.tokens}; the end is left out`, "prompt.cut");
+    }
+  }
 }
 
 /// Checks that the method uses the settings, where all of them are right by themselves.

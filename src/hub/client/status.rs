@@ -37,6 +37,10 @@ impl Client<'_> {
         };
         let (repository, revision) = (self.id.repository(), self.id.revision());
         let page = redacted(&format!("{}/{repository}", self.environment.endpoint));
+        let endpoint = || {
+            let endpoint = redacted(&self.environment.endpoint);
+            format!("check HF_ENDPOINT (`{endpoint}`)")
+        };
         match status.as_u16() {
             _ if code == "GatedRepo" => permanent(
                 ErrorKind::HubRefused,
@@ -75,13 +79,9 @@ impl Client<'_> {
                     pause,
                 })
             }
-            _ => permanent(
-                ErrorKind::HubAnswer,
-                format!(
-                    "check HF_ENDPOINT (`{}`)",
-                    redacted(&self.environment.endpoint)
-                ),
-            ),
+            // What else is wrong with the request would be wrong again.
+            400..=499 => permanent(ErrorKind::HubRefused, endpoint()),
+            _ => permanent(ErrorKind::HubAnswer, endpoint()),
         }
     }
 

@@ -4,7 +4,7 @@
 mod fused;
 mod products;
 
-use super::driver::Format;
+use super::driver::Address;
 use super::memory::Buffer;
 use crate::kernels::AttentionShape;
 
@@ -28,11 +28,62 @@ pub(super) struct AttentionOutputs<'a> {
     pub(super) d_o: &'a Buffer,
 }
 
-/// The buffers that the backward pass writes; dk and dv only if they are needed.
+/// Where the backward pass writes the gradient to queries, keys or values.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Gradient<'a> {
+    buffer: &'a Buffer,
+    /// Index of the first value.
+    offset: usize,
+}
+
+impl Gradient<'_> {
+    fn address(&self) -> Address {
+        self.buffer.address_of(self.offset)
+    }
+}
+
+/// The gradients that the backward pass writes; dk and dv only if they are needed.
 #[derive(Debug)]
 pub(super) struct AttentionGradients<'a> {
-    pub(super) dq: &'a Buffer,
-    pub(super) dkv: Option<[&'a Buffer; 2]>,
+    dq: Gradient<'a>,
+    dkv: Option<[Gradient<'a>; 2]>,
+    /// Values from one token of a gradient to the next.
+    stride: usize,
+}
+
+impl<'a> AttentionGradients<'a> {
+    /// Gradients in buffers of their own.
+    pub(super) fn apart(
+        shape: &AttentionShape,
+        dq: &'a Buffer,
+        dkv: Option<[&'a Buffer; 2]>,
+    ) -> Self {
+        let whole = |buffer| Gradient { buffer, offset: 0 };
+        Self {
+            dq: whole(dq),
+            dkv: dkv.map(|both| both.map(whole)),
+            stride: shape.channels(),
+        }
+    }
+
+    /// The three gradients of every token side by side in one buffer.
+    pub(super) fn side_by_side(shape: &AttentionShape, buffer: &'a Buffer) -> Self {
+        let channels = shape.channels();
+        assert_eq!(
+            buffer.len(),
+            3 * shape.batch * shape.queries * channels,
+            "three gradients of the same tokens"
+        );
+        let [dq, dk, dv] = [0, 1, 2].map(|index| Gradient {
+            buffer,
+            offset: index * channels,
+        });
+        Self {
+            dq,
+            dkv: Some([dk, dv]),
+            stride: 3 * channels,
+        }
+    }
 }
 
 /// o = softmax(q k^T / sqrt(head size)) v per head. Picture b reads the keys and values of picture
@@ -51,27 +102,9 @@ pub(super) fn attention_backward(
     outputs: AttentionOutputs,
     gradients: &AttentionGradients,
 ) {
-    let AttentionInputs { shape, q, .. } = inputs;
-    let gpu = q.gpu();
-    let rows = shape.batch * shape.heads * shape.queries;
-    let delta = Buffer::uninit(gpu, Format::F32, rows);
-    let arguments = [
-        outputs.o.into(),
-        outputs.d_o.into(),
-        (&delta).into(),
-        shape.batch.into(),
-        shape.heads.into(),
-        shape.queries.into(),
-        shape.head_size.into(),
-    ];
-    gpu.launch_elementwise(
-        &format!("attention_delta_{}", q.format().name()),
-        rows,
-        &arguments,
-    );
     match fused::tiles(&inputs) {
-        Some(tiles) => fused::attention_backward(inputs, tiles, outputs, &delta, gradients),
-        None => products::attention_backward(inputs, outputs, &delta, gradients),
+        Some(tiles) => fused::attention_backward(inputs, tiles, outputs, gradients),
+        None => products::attention_backward(inputs, outputs, gradients),
     }
 }
 

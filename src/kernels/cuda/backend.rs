@@ -4,14 +4,15 @@ use std::ops::Range;
 
 use super::attention::{AttentionGradients, AttentionInputs, AttentionOutputs};
 use super::driver::Format;
-use super::memory::{self, Buffer};
+use super::memory::{self, Buffer, Planes};
+use super::norm::{NormGradient, NormInput};
 use super::{
-    ConvWeight, Cuda, LinearWeight, Points, adam, attention, conv, elementwise, linear, loss, norm,
-    sampling,
+    ConvWeight, Cuda, LinearWeight, Points, adam, attention, batch, conv, elementwise, linear,
+    loss, norm, sampling,
 };
 use crate::kernels::cpu::Cpu;
 use crate::kernels::{
-    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix,
+    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
 };
 
 /// Latent cells of a picture of 512 x 512.
@@ -58,6 +59,10 @@ impl Backend for Cuda {
 
     fn rounds_factors(&self) -> bool {
         self.format == Format::F32
+    }
+
+    fn prefers_large_calls(&self) -> bool {
+        true
     }
 
     fn refused_convolutions(&self) -> Vec<String> {
@@ -188,6 +193,63 @@ impl Backend for Cuda {
         linear::linear_backward(rows, dy, weight, add, dx);
     }
 
+    fn uninit_planes<const N: usize>(&self, like: &Buffer, len: usize) -> [Buffer; N] {
+        let planes = Planes::uninit(&self.gpu, like.format(), len, N);
+        std::array::from_fn(|index| planes.plane(index))
+    }
+
+    fn stacked_weights<const N: usize>(
+        &self,
+        weights: [&LinearWeight; N],
+    ) -> Option<[LinearWeight; N]> {
+        Some(LinearWeight::stacked(weights))
+    }
+
+    fn linears<const N: usize>(
+        &self,
+        rows: Range<usize>,
+        x: &Buffer,
+        weights: [&LinearWeight; N],
+        mut ys: [&mut Buffer; N],
+    ) {
+        for y in &mut ys {
+            y.forget_converted();
+        }
+        batch::linears(rows, x, weights, ys);
+    }
+
+    fn linears_backward<const N: usize>(
+        &self,
+        rows: Range<usize>,
+        outputs: usize,
+        dy: &Buffer,
+        weights: [&LinearWeight; N],
+        dx: &mut Buffer,
+    ) {
+        dx.forget_converted();
+        batch::linears_backward(rows, outputs, dy, weights, dx);
+    }
+
+    fn merged_all<const N: usize>(
+        &self,
+        weights: [&LinearWeight; N],
+        adapters: [Factors<Buffer>; N],
+    ) -> [LinearWeight; N] {
+        batch::merged_all(weights, adapters)
+    }
+
+    fn matmuls<const N: usize>(
+        &self,
+        factor: f32,
+        products: [Factors<Buffer>; N],
+        add: bool,
+        c: &mut Buffer,
+        c_offsets: [usize; N],
+    ) {
+        c.forget_converted();
+        batch::matmuls(factor, products, add, c, c_offsets);
+    }
+
     fn combine(&self, a: f32, y: &mut Buffer, b: f32, x: &Buffer) {
         y.forget_converted();
         elementwise::combine(a, y, b, x);
@@ -236,7 +298,8 @@ impl Backend for Cuda {
     ) {
         stats.forget_converted();
         y.forget_converted();
-        norm::group_norm(shape, x, [weight, bias], silu, stats, y);
+        let input = NormInput::Whole(x);
+        norm::group_norm(shape, &input, [weight, bias], silu, stats, y);
     }
 
     fn group_norm_backward(
@@ -252,7 +315,62 @@ impl Backend for Cuda {
         dx: &mut Buffer,
     ) {
         dx.forget_converted();
-        norm::group_norm_backward(shape, [x, dy], [weight, bias], silu, stats, residual, dx);
+        let gradient = NormGradient::Whole(dx);
+        norm::group_norm_backward(
+            shape,
+            [x, dy],
+            [weight, bias],
+            silu,
+            stats,
+            residual,
+            &gradient,
+        );
+    }
+
+    fn group_norm_joined(
+        &self,
+        shape: &GroupShape,
+        parts: [(&Buffer, usize); 2],
+        weight: &Buffer,
+        bias: &Buffer,
+        silu: bool,
+        joined: &mut Buffer,
+        stats: &mut Buffer,
+        y: &mut Buffer,
+    ) {
+        joined.forget_converted();
+        stats.forget_converted();
+        y.forget_converted();
+        let input = NormInput::Parts { parts, joined };
+        norm::group_norm(shape, &input, [weight, bias], silu, stats, y);
+    }
+
+    fn group_norm_backward_split(
+        &self,
+        shape: &GroupShape,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        silu: bool,
+        stats: &Buffer,
+        dy: &Buffer,
+        residual: Option<&Buffer>,
+        parts: [(&mut Buffer, usize); 2],
+    ) {
+        let parts = parts.map(|(part, channels)| {
+            part.forget_converted();
+            (&*part, channels)
+        });
+        let gradient = NormGradient::Parts(parts);
+        norm::group_norm_backward(
+            shape,
+            [x, dy],
+            [weight, bias],
+            silu,
+            stats,
+            residual,
+            &gradient,
+        );
     }
 
     fn layer_norm(
@@ -333,7 +451,31 @@ impl Backend for Cuda {
                 v,
             },
             AttentionOutputs { stats, o, d_o },
-            &AttentionGradients { dq, dkv },
+            &AttentionGradients::apart(shape, dq, dkv),
+        );
+    }
+
+    fn self_attention_backward(
+        &self,
+        shape: &AttentionShape,
+        q: &Buffer,
+        k: &Buffer,
+        v: &Buffer,
+        stats: &Buffer,
+        o: &Buffer,
+        d_o: &Buffer,
+        d: &mut Buffer,
+    ) {
+        d.forget_converted();
+        attention::attention_backward(
+            AttentionInputs {
+                shape: *shape,
+                q,
+                k,
+                v,
+            },
+            AttentionOutputs { stats, o, d_o },
+            &AttentionGradients::side_by_side(shape, d),
         );
     }
 

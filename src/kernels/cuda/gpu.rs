@@ -1,7 +1,7 @@
 //! A GPU and its memory pool, shared by all buffers on it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::driver::{Address, Driver, Gemm, KernelArgument, Launch};
 use super::memory::{Allocation, AllocationPool, Buffer, lock};
@@ -28,6 +28,8 @@ pub(super) struct Gpu {
     pictures_at_once: usize,
     loss_scale: LossScale,
     launches: AtomicU64,
+    /// Memory of [`Gpu::finished_blocks`], allocated at its first use.
+    finished_blocks: OnceLock<Address>,
 }
 
 impl Gpu {
@@ -44,6 +46,7 @@ impl Gpu {
             pool: Mutex::default(),
             loss_scale: LossScale::default(),
             launches: AtomicU64::new(0),
+            finished_blocks: OnceLock::new(),
         })
     }
 
@@ -121,6 +124,24 @@ impl Gpu {
         });
     }
 
+    /// Returns the number of groups from which one block reduces each: then every multiprocessor has
+    /// work. Fewer groups are shared by several blocks.
+    pub(super) fn shared_groups(&self) -> usize {
+        2 * self.driver.multiprocessors() as usize
+    }
+
+    /// Returns a counter of finished blocks for each of [`Gpu::shared_groups`] groups. A kernel in which
+    /// several blocks reduce a group finds zeros and leaves zeros; kernels run one after another, so all
+    /// share the counters.
+    pub(super) fn finished_blocks(&self) -> Address {
+        *self.finished_blocks.get_or_init(|| {
+            let bytes = self.shared_groups() * size_of::<u32>();
+            let counters = ok_or_throw(self.driver.allocate(bytes));
+            ok_or_throw(self.driver.clear(counters, bytes));
+            counters
+        })
+    }
+
     /// Returns the grid size for `count` values, rows or warps of which a block processes
     /// `per_block` at a time.
     pub(super) fn grid_size(&self, count: usize, per_block: usize) -> usize {
@@ -151,6 +172,14 @@ impl Gpu {
     pub(super) fn gemm(&self, gemm: &Gemm) {
         self.submit(|driver| driver.gemm(gemm));
     }
+
+    /// Multiplies matrices, or returns `false` if the library has no algorithm for the product.
+    pub(super) fn try_gemm(&self, gemm: &Gemm) -> bool {
+        self.submit(|driver| match driver.gemm(gemm) {
+            Err(DeviceFault::Refused { .. }) => Ok(false),
+            result => result.map(|()| true),
+        })
+    }
 }
 
 /// Unwraps a result of the driver; throws a fault.
@@ -170,6 +199,9 @@ fn count_as_u32(count: usize) -> u32 {
 
 impl Drop for Gpu {
     fn drop(&mut self) {
+        if let Some(counters) = self.finished_blocks.take() {
+            self.driver.free(counters);
+        }
         self.trim();
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::driver::{Address, Format, Gemm, MatrixView};
 use super::gpu::THREADS;
-use super::memory::Buffer;
+use super::memory::{Buffer, Planes};
 use crate::kernels::Matrix;
 
 /// Rows of f32 input up to which a kernel replaces the library call. The timestep embedding has so
@@ -33,26 +33,41 @@ impl LinearWeight {
         }
     }
 
+    /// Copies weights of one shape into one allocation.
+    pub(super) fn stacked<const N: usize>(weights: [&Self; N]) -> [Self; N] {
+        let first = &weights[0].values;
+        let planes = Planes::uninit(first.gpu(), first.format(), first.len(), N);
+        std::array::from_fn(|index| {
+            let copy = weights[index].with(planes.plane(index));
+            weights[index].values.copy_to(&copy.values);
+            copy
+        })
+    }
+
+    /// Returns a layer of the same shape with other weights.
+    pub(super) fn with(&self, values: Buffer) -> Self {
+        assert_eq!(values.len(), self.values.len(), "as many weights");
+        Self { values, ..*self }
+    }
+
+    /// Returns the weights (out, in).
+    pub(super) fn values(&self) -> &Buffer {
+        &self.values
+    }
+
+    /// Views the weights as a matrix (out, in).
+    pub(super) fn view(&self) -> MatrixView {
+        row_major(&self.values, self.inputs)
+    }
+
     /// Returns W + up down. The product is summed in f32 and rounded once.
     pub(super) fn merged(&self, up: Matrix<Buffer>, down: Matrix<Buffer>) -> Self {
-        let Self {
-            outputs, inputs, ..
-        } = *self;
-        let merged = Buffer::uninit(self.values.gpu(), self.values.format(), self.values.len());
-        let base = row_major(&self.values, inputs);
-        multiply(
-            1.0,
-            up,
-            down,
-            Some((base, 1.0)),
-            self.values.format(),
-            row_major(&merged, inputs),
-        );
-        Self {
-            values: merged,
-            outputs,
-            inputs,
-        }
+        let format = self.values.format();
+        let merged = Buffer::uninit(self.values.gpu(), format, self.values.len());
+        let c = row_major(&merged, self.inputs);
+        let product = product(1.0, up, down, Some((self.view(), 1.0)), format, c);
+        merged.gpu().gemm(&product);
+        self.with(merged)
     }
 }
 
@@ -88,12 +103,9 @@ pub(super) fn linear(
         outputs,
         inputs,
     } = weight;
-    let (gpu, first, last, rows) = (x.gpu(), rows.start, rows.end, rows.len());
-    assert!(
-        last * inputs <= x.len() && last * outputs <= y.len(),
-        "x and y have these rows"
-    );
-    if x.format() != values.format() || x.format() == Format::F32 && rows <= MAX_KERNEL_ROWS {
+    let gpu = x.gpu();
+    if needs_kernel(&rows, x, weight) {
+        let (first, rows) = (rows.start, rows.len());
         let kernel = format!("linear_rows_{}", values.format().name());
         let bias = bias.map(|bias| bias.as_format(Format::F32));
         let residual = residual.map_or(Address::NULL, |residual| {
@@ -116,20 +128,46 @@ pub(super) fn linear(
         ];
         return gpu.launch(&kernel, [blocks, 1, 1], &arguments);
     }
-    gpu.gemm(&Gemm {
-        rows,
-        cols: *outputs,
-        inner: *inputs,
+    gpu.gemm(&linear_product(&rows, x, weight, bias, residual, y));
+}
+
+/// Returns whether a kernel computes [`linear`] instead of the library.
+pub(super) fn needs_kernel(rows: &Range<usize>, x: &Buffer, weight: &LinearWeight) -> bool {
+    x.format() != weight.values.format()
+        || x.format() == Format::F32 && rows.len() <= MAX_KERNEL_ROWS
+}
+
+/// Returns the product of [`linear`].
+pub(super) fn linear_product(
+    rows: &Range<usize>,
+    x: &Buffer,
+    weight: &LinearWeight,
+    bias: Option<&Buffer>,
+    residual: Option<&Buffer>,
+    y: &Buffer,
+) -> Gemm {
+    let LinearWeight {
+        outputs, inputs, ..
+    } = *weight;
+    let first = rows.start;
+    assert!(
+        rows.end * inputs <= x.len() && rows.end * outputs <= y.len(),
+        "x and y have these rows"
+    );
+    Gemm {
+        rows: rows.len(),
+        cols: outputs,
+        inner: inputs,
         batch: 1,
         alpha: 1.0,
-        a: rows_from(x, first, *inputs),
+        a: rows_from(x, first, inputs),
         a_transposed: false,
-        b: row_major(values, *inputs),
+        b: weight.view(),
         b_transposed: true,
-        c: rows_from(y, first, *outputs),
-        add: residual.map(|residual| (rows_from(residual, first, *outputs), 1.0)),
+        c: rows_from(y, first, outputs),
+        add: residual.map(|residual| (rows_from(residual, first, outputs), 1.0)),
         bias: bias.map(|bias| bias.as_format(y.format()).address()),
-    });
+    }
 }
 
 /// Computes these rows of dx (.., in) = dy W, plus dx if `add`.
@@ -175,37 +213,55 @@ pub(super) fn matmul(
     c: &mut Buffer,
     offset: usize,
 ) {
-    // Both factors need one format: the shorter one, which is that of activations.
-    let short = [a.buffer.format(), b.buffer.format()]
-        .into_iter()
-        .find(|format| *format != Format::F32);
+    a.buffer
+        .gpu()
+        .gemm(&matrix_product(factor, a, b, add, c, offset));
+}
+
+/// Returns the product of [`matmul`].
+pub(super) fn matrix_product(
+    factor: f32,
+    a: Matrix<Buffer>,
+    b: Matrix<Buffer>,
+    add: bool,
+    c: &Buffer,
+    offset: usize,
+) -> Gemm {
     let to = MatrixView {
         address: c.address_of(offset),
         ..row_major(c, b.cols)
     };
-    multiply(
+    product(
         factor,
         a,
         b,
         add.then_some((to, 1.0)),
-        short.unwrap_or(Format::F32),
+        common_format(a, b),
         to,
-    );
+    )
 }
 
-/// Computes c = factor * a b + c0, with a and b converted to `format`.
-fn multiply(
+/// Returns the format in which a and b are multiplied: the shorter one, which is that of activations.
+pub(super) fn common_format(a: Matrix<Buffer>, b: Matrix<Buffer>) -> Format {
+    let short = [a.buffer.format(), b.buffer.format()]
+        .into_iter()
+        .find(|format| *format != Format::F32);
+    short.unwrap_or(Format::F32)
+}
+
+/// Returns the product c = factor * a b + c0, with a and b converted to `format`.
+pub(super) fn product(
     factor: f32,
     a: Matrix<Buffer>,
     b: Matrix<Buffer>,
     add: Option<(MatrixView, f32)>,
     format: Format,
     c: MatrixView,
-) {
+) -> Gemm {
     // A buffer in another format holds the matrices of all adapters: it is converted once as a whole.
     let (a_view, a_transposed) = view(&a, a.buffer.as_format(format));
     let (b_view, b_transposed) = view(&b, b.buffer.as_format(format));
-    a.buffer.gpu().gemm(&Gemm {
+    Gemm {
         rows: a.rows,
         cols: b.cols,
         inner: a.cols,
@@ -218,7 +274,7 @@ fn multiply(
         c,
         add,
         bias: None,
-    });
+    }
 }
 
 /// Returns the view of a matrix in `buffer`, which holds the values of the matrix's buffer in some

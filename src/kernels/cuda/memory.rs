@@ -12,6 +12,8 @@ use crate::kernels::fault::DeviceFault;
 /// Sizes are rounded up to a multiple of this, so that buffers of similar size can reuse each
 /// other's memory.
 const GRANULARITY: usize = 512;
+/// Alignment of buffers that share an allocation, in bytes: that of the driver's allocations.
+const PLANE_ALIGNMENT: usize = 256;
 
 /// Unused allocations by size, and statistics.
 #[derive(Debug, Default)]
@@ -126,14 +128,54 @@ impl Drop for Allocation {
     }
 }
 
-/// Values in GPU memory.
+/// Values in GPU memory. Several buffers may share an allocation.
 pub struct Buffer {
-    allocation: Allocation,
+    allocation: Arc<Allocation>,
+    /// Bytes from the start of the allocation to the first value.
+    start: usize,
     format: Format,
     len: usize,
     /// The same values in another format, cached for parameters that are read often, such as a bias
     /// or the matrices of all adapters. Every operation that writes drops it.
     converted: OnceLock<Box<Buffer>>,
+}
+
+/// An allocation for several buffers of the same length and format, evenly spaced.
+#[derive(Debug)]
+pub(super) struct Planes {
+    allocation: Arc<Allocation>,
+    format: Format,
+    len: usize,
+}
+
+impl Planes {
+    /// Allocates `count` uninitialised buffers of `len` values each.
+    pub(super) fn uninit(gpu: &Arc<Gpu>, format: Format, len: usize, count: usize) -> Self {
+        let bytes = count * Self::spacing(format, len);
+        Self {
+            allocation: Arc::new(Allocation::new(gpu, bytes)),
+            format,
+            len,
+        }
+    }
+
+    /// Returns the bytes from one buffer to the next.
+    fn spacing(format: Format, len: usize) -> usize {
+        (len * format.bytes()).next_multiple_of(PLANE_ALIGNMENT)
+    }
+
+    /// Returns buffer `index`. Take each once.
+    pub(super) fn plane(&self, index: usize) -> Buffer {
+        let start = index * Self::spacing(self.format, self.len);
+        assert!(start < self.allocation.bytes, "there are so many buffers");
+        Buffer {
+            allocation: Arc::clone(&self.allocation),
+            start,
+            format: self.format,
+            len: self.len,
+            converted: OnceLock::new(),
+        }
+    }
 }
 
 impl Debug for Buffer {
@@ -146,11 +188,18 @@ impl Buffer {
     /// Allocates an uninitialised buffer of `len` values.
     pub(super) fn uninit(gpu: &Arc<Gpu>, format: Format, len: usize) -> Self {
         Self {
-            allocation: Allocation::new(gpu, len * format.bytes()),
+            allocation: Arc::new(Allocation::new(gpu, len * format.bytes())),
+            start: 0,
             format,
             len,
             converted: OnceLock::new(),
         }
+    }
+
+    /// Returns whether the buffers share an allocation.
+    pub(super) fn share_allocation(buffers: &[&Self]) -> bool {
+        let shared = |pair: &[&Self]| Arc::ptr_eq(&pair[0].allocation, &pair[1].allocation);
+        buffers.windows(2).all(shared)
     }
 
     /// Allocates f32 zeros.
@@ -166,7 +215,8 @@ impl Buffer {
     /// Uploads f32 values.
     pub(super) fn upload(gpu: &Arc<Gpu>, values: &[f32]) -> Self {
         Self {
-            allocation: Allocation::from_host(gpu, bytemuck::cast_slice(values)),
+            allocation: Arc::new(Allocation::from_host(gpu, bytemuck::cast_slice(values))),
+            start: 0,
             format: Format::F32,
             len: values.len(),
             converted: OnceLock::new(),
@@ -179,20 +229,26 @@ impl Buffer {
             return self.converted(Format::F32, 1.0).download();
         }
         let mut values = vec![0.0f32; self.len];
-        self.allocation.read(bytemuck::cast_slice_mut(&mut values));
+        let bytes = bytemuck::cast_slice_mut(&mut values);
+        ok_or_throw(self.gpu().driver().read(self.address(), bytes));
         values
     }
 
     /// Copies the buffer.
     pub(super) fn duplicate(&self) -> Self {
-        let gpu = self.gpu();
-        let copy = Self::uninit(gpu, self.format, self.len);
-        ok_or_throw(gpu.driver().copy(
-            self.address(),
-            copy.address(),
-            self.len * self.format.bytes(),
-        ));
+        let copy = Self::uninit(self.gpu(), self.format, self.len);
+        self.copy_to(&copy);
         copy
+    }
+
+    /// Copies the values to a buffer of the same length and format, which nothing else uses yet.
+    pub(super) fn copy_to(&self, copy: &Self) {
+        let bytes = self.len * self.format.bytes();
+        ok_or_throw(
+            self.gpu()
+                .driver()
+                .copy(self.address(), copy.address(), bytes),
+        );
     }
 
     /// Returns factor * the values in `format`.
@@ -241,7 +297,7 @@ impl Buffer {
 
     /// Returns the address of the first value.
     pub(super) fn address(&self) -> Address {
-        self.allocation.address
+        self.allocation.address.plus(self.start)
     }
 
     /// Returns the address of value `index`.

@@ -6,8 +6,8 @@
 //! | `device` | its implementation with NVIDIA's driver, cuBLASLt and cuDNN, loaded at run time |
 //! | `gpu`, `memory` | a GPU with its memory pool; buffers |
 //! | `backend` | the [`Backend`](super::Backend) trait, by the operations of the next modules |
-//! | `linear`, `conv`, `attention`, `norm`, `elementwise`, `sampling`, `loss`, `adam` | operations of the backend: which kernel or library call, with which arguments |
-//! | `source/` | the kernels in CUDA C++; `.ci/ptx` compiles them to `kernels.ptx.gz` |
+//! | `linear`, `batch`, `conv`, `attention`, `norm`, `elementwise`, `sampling`, `loss`, `adam` | operations of the backend: which kernel or library call, with which arguments |
+//! | `source/`, `images` | the kernels in CUDA C++, and compiled by `.ci/ptx` to machine code and PTX |
 //!
 //! Nothing is linked against CUDA, so the program starts without it. A failing operation throws a
 //! [`DeviceFault`](super::fault::DeviceFault), which [`super::fault::catch`] turns into an error.
@@ -17,41 +17,29 @@
 mod adam;
 mod attention;
 mod backend;
+mod batch;
 mod conv;
 pub mod device;
 pub mod driver;
 mod elementwise;
 mod gpu;
+mod images;
 mod linear;
 mod loss;
 mod memory;
 mod norm;
 mod sampling;
 
-use std::io::Read;
 use std::sync::Arc;
 
 use self::gpu::Gpu;
 pub use conv::ConvWeight;
 use device::{CudaDevice, DeviceUnavailable};
 use driver::{Driver, Format};
+pub use images::kernels;
 pub use linear::LinearWeight;
 pub use memory::Buffer;
 pub use sampling::Points;
-
-/// The kernels as gzipped PTX for compute capability 8.0, compiled from `source/` by `.ci/ptx`.
-static KERNELS: &[u8] = include_bytes!("kernels.ptx.gz");
-
-/// Returns the kernels' PTX.
-///
-/// # Panics
-/// If the embedded data is corrupt.
-pub fn kernels() -> String {
-    let mut ptx = String::new();
-    let read = flate2::read::GzDecoder::new(KERNELS).read_to_string(&mut ptx);
-    assert!(read.is_ok(), "the embedded kernels are corrupt: {read:?}");
-    ptx
-}
 
 /// A GPU and the format in which it stores weights and activations.
 #[derive(Debug, Clone)]

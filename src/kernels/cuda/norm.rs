@@ -1,30 +1,99 @@
 //! Group and layer normalisation.
 
-use super::driver::Format;
+use super::driver::{Address, Format, KernelArgument};
 use super::gpu::{Gpu, THREADS};
 use super::memory::Buffer;
 use crate::kernels::GroupShape;
 
 /// Minimum values per block when several blocks share a group.
 const VALUES_PER_PART: usize = 4096;
-/// Threads that merge the parts of a group.
-const MERGING_THREADS: u32 = 32;
 
 /// Returns the number of blocks that share each group, so that every multiprocessor has work.
 fn parts(gpu: &Gpu, shape: &GroupShape) -> usize {
     let groups = shape.batch * shape.groups;
     let values = shape.pixels * (shape.channels / shape.groups);
-    (2 * gpu.driver().multiprocessors() as usize)
+    gpu.shared_groups()
         .div_ceil(groups)
         .min(values / VALUES_PER_PART)
         .clamp(1, shape.pixels)
+}
+
+/// The input x of a group norm.
+#[derive(Debug)]
+pub(super) enum NormInput<'a> {
+    /// One buffer.
+    Whole(&'a Buffer),
+    /// Two buffers side by side, each with its channels, and the buffer to which x is written.
+    Parts {
+        parts: [(&'a Buffer, usize); 2],
+        joined: &'a Buffer,
+    },
+}
+
+impl NormInput<'_> {
+    /// Returns the buffer that holds x once the statistics are computed.
+    fn whole(&self) -> &Buffer {
+        match self {
+            Self::Whole(x) => x,
+            Self::Parts { joined, .. } => joined,
+        }
+    }
+
+    /// Returns the kernels' arguments: one buffer or two, the channels of the first, and the buffer to write.
+    fn arguments(&self, shape: &GroupShape) -> [KernelArgument; 4] {
+        match self {
+            Self::Whole(x) => [
+                (*x).into(),
+                Address::NULL.into(),
+                shape.channels.into(),
+                Address::NULL.into(),
+            ],
+            Self::Parts { parts, joined } => {
+                let [(x, channels), (z, _)] = checked(*parts, shape);
+                [x.into(), z.into(), channels.into(), (*joined).into()]
+            }
+        }
+    }
+}
+
+/// Where the gradient dx of a group norm is written.
+#[derive(Debug)]
+pub(super) enum NormGradient<'a> {
+    /// One buffer.
+    Whole(&'a Buffer),
+    /// Two buffers side by side, each with its channels.
+    Parts([(&'a Buffer, usize); 2]),
+}
+
+impl NormGradient<'_> {
+    /// Returns the kernels' arguments: one buffer or two, and the channels of the first.
+    fn arguments(&self, shape: &GroupShape) -> [KernelArgument; 3] {
+        match self {
+            Self::Whole(dx) => [(*dx).into(), Address::NULL.into(), shape.channels.into()],
+            Self::Parts(parts) => {
+                let [(dx, channels), (dz, _)] = checked(*parts, shape);
+                [dx.into(), dz.into(), channels.into()]
+            }
+        }
+    }
+}
+
+/// Checks that two buffers side by side have the channels of the shape.
+fn checked<'a>(parts: [(&'a Buffer, usize); 2], shape: &GroupShape) -> [(&'a Buffer, usize); 2] {
+    let [first, second] = parts.map(|(part, channels)| {
+        let values = shape.batch * shape.pixels * channels;
+        assert_eq!(part.len(), values, "the buffer has these channels");
+        channels
+    });
+    assert_eq!(first + second, shape.channels, "all channels");
+    parts
 }
 
 /// y = weight * (x - mean) / deviation + bias, then SiLU if `silu`. `stats` receives the mean and
 /// the inverse standard deviation of every group.
 pub(super) fn group_norm(
     shape: &GroupShape,
-    x: &Buffer,
+    input: &NormInput,
     [weight, bias]: [&Buffer; 2],
     silu: bool,
     stats: &mut Buffer,
@@ -37,35 +106,40 @@ pub(super) fn group_norm(
         groups,
         eps,
     } = *shape;
+    let x = input.whole();
     let (gpu, name, parts) = (x.gpu(), x.format().name(), parts(x.gpu(), shape));
+    let input = input.arguments(shape);
+    if parts == 1 {
+        let others: [KernelArgument; 9] = [
+            weight.into(),
+            bias.into(),
+            stats.into(),
+            y.into(),
+            pixels.into(),
+            channels.into(),
+            groups.into(),
+            silu.into(),
+            eps.into(),
+        ];
+        let whole = [&input[..], &others].concat();
+        let blocks = [1, batch * groups, 1];
+        return gpu.launch(&format!("group_norm_whole_{name}"), blocks, &whole);
+    }
     let partial = Buffer::uninit(gpu, Format::F32, batch * groups * parts * 2);
-    let sums = [
-        x.into(),
+    let others: [KernelArgument; 8] = [
         (&partial).into(),
+        gpu.finished_blocks().into(),
+        (&*stats).into(),
         pixels.into(),
         channels.into(),
         groups.into(),
         parts.into(),
-    ];
-    gpu.launch(
-        &format!("group_norm_sums_{name}"),
-        [parts, batch * groups, 1],
-        &sums,
-    );
-    let merge = [
-        (&partial).into(),
-        (&*stats).into(),
-        parts.into(),
-        pixels.into(),
-        (channels / groups).into(),
         eps.into(),
     ];
-    gpu.launch_with(
-        "group_norm_stats",
-        [batch * groups, 1, 1],
-        MERGING_THREADS,
-        0,
-        &merge,
+    gpu.launch(
+        &format!("group_norm_stats_{name}"),
+        [parts, batch * groups, 1],
+        &[&input[..], &others].concat(),
     );
     let len = y.len();
     let apply = [
@@ -91,7 +165,7 @@ pub(super) fn group_norm_backward(
     silu: bool,
     stats: &Buffer,
     residual: Option<&Buffer>,
-    dx: &mut Buffer,
+    gradient: &NormGradient,
 ) {
     let GroupShape {
         batch,
@@ -101,15 +175,37 @@ pub(super) fn group_norm_backward(
         ..
     } = *shape;
     let (gpu, name, parts) = (x.gpu(), x.format().name(), parts(x.gpu(), shape));
+    let [dx, dz, dx_channels] = gradient.arguments(shape);
+    if parts == 1 {
+        let whole = [
+            x.into(),
+            dy.into(),
+            stats.into(),
+            weight.into(),
+            bias.into(),
+            residual.into(),
+            dx,
+            dz,
+            dx_channels,
+            pixels.into(),
+            channels.into(),
+            groups.into(),
+            silu.into(),
+        ];
+        let blocks = [1, batch * groups, 1];
+        return gpu.launch(&format!("group_norm_backward_whole_{name}"), blocks, &whole);
+    }
     let partial = Buffer::uninit(gpu, Format::F32, batch * groups * parts * 2);
     let means = Buffer::uninit(gpu, Format::F32, batch * groups * 2);
-    let sums = [
+    let reduce = [
         x.into(),
         dy.into(),
         stats.into(),
         weight.into(),
         bias.into(),
         (&partial).into(),
+        gpu.finished_blocks().into(),
+        (&means).into(),
         pixels.into(),
         channels.into(),
         groups.into(),
@@ -117,24 +213,11 @@ pub(super) fn group_norm_backward(
         parts.into(),
     ];
     gpu.launch(
-        &format!("group_norm_backward_sums_{name}"),
+        &format!("group_norm_backward_means_{name}"),
         [parts, batch * groups, 1],
-        &sums,
+        &reduce,
     );
-    let count = pixels * (channels / groups);
-    gpu.launch_with(
-        "group_norm_backward_means",
-        [batch * groups, 1, 1],
-        MERGING_THREADS,
-        0,
-        &[
-            (&partial).into(),
-            (&means).into(),
-            parts.into(),
-            count.into(),
-        ],
-    );
-    let len = dx.len();
+    let len = x.len();
     let apply = [
         x.into(),
         dy.into(),
@@ -143,7 +226,9 @@ pub(super) fn group_norm_backward(
         bias.into(),
         (&means).into(),
         residual.into(),
-        dx.into(),
+        dx,
+        dz,
+        dx_channels,
         pixels.into(),
         channels.into(),
         groups.into(),

@@ -16,6 +16,17 @@ pub enum Prediction {
     Velocity,
 }
 
+/// Starts of the names of samplers that are made for other processes than adding noise by betas.
+const OTHER_PROCESSES: [&str; 7] = [
+    "FlowMatch",
+    "EDM",
+    "CMStochastic",
+    "ScoreSde",
+    "KarrasVe",
+    "CogVideoX",
+    "VQDiffusion",
+];
+
 /// The noise schedule of the training, with betas that grow from `beta_start` to `beta_end`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScheduleConfig {
@@ -42,6 +53,13 @@ impl ScheduleConfig {
     /// [`crate::Error::Weights`] when it is missing or has an unsupported value.
     pub fn read(source: &Source) -> Result<Self> {
         let file = ConfigFile::read(source, "scheduler/scheduler_config.json")?;
+        let class = file.get("_class_name").and_then(Value::as_str);
+        if class.is_some_and(|class| OTHER_PROCESSES.iter().any(|other| class.starts_with(other))) {
+            return Err(file.refused(
+                "_class_name",
+                "a model with another diffusion process, such as flow matching",
+            ));
+        }
         file.check_values(&[
             ("num_train_timesteps", 1000.into()),
             ("rescale_betas_zero_snr", false.into()),

@@ -149,6 +149,19 @@ pub(super) fn rank_of(shapes: impl Fn(Part) -> Option<Vec<usize>>) -> Option<usi
         .or_else(|| first(Part::KronW2b))
 }
 
+/// Returns the inputs of the layer that an adapter with parts of these shapes belongs to; `None` where the shapes do not tell.
+pub(super) fn inputs_of(shapes: impl Fn(Part) -> Option<Vec<usize>>) -> Option<usize> {
+    let second = |part| shapes(part)?.get(1).copied();
+    let either = |whole, factor| second(whole).or_else(|| second(factor));
+    second(Part::Down)
+        .or_else(|| second(Part::HadaW1b))
+        .or_else(|| second(Part::Weight))
+        .or_else(|| {
+            let left = either(Part::KronW1, Part::KronW1b)?;
+            left.checked_mul(either(Part::KronW2, Part::KronW2b)?)
+        })
+}
+
 fn product(parts: &mut Parts, target: Target) -> Option<Matrix> {
     let Target { out, inputs, taps } = target;
     let mut take = |part| parts.remove(&part).map(Array::matrix);

@@ -9,16 +9,6 @@ pub(super) fn other(shapes: &BTreeMap<String, Vec<usize>>) -> Option<(&str, &'st
         .find_map(|tensor| Some((tensor.as_str(), kind_of(tensor)?)))
 }
 
-/// Returns the family of models whose prompts have so many channels.
-pub(super) fn of_context(channels: usize) -> Option<&'static str> {
-    match channels {
-        768 => Some("Stable Diffusion 1.x"),
-        1024 => Some("Stable Diffusion 2"),
-        2048 => Some("Stable Diffusion XL"),
-        _ => None,
-    }
-}
-
 fn kind_of(tensor: &str) -> Option<&'static str> {
     const XL: &str = "a LoRA of Stable Diffusion XL";
     const FLUX: &str = "a LoRA of Flux or of another model with a transformer";
@@ -26,18 +16,18 @@ fn kind_of(tensor: &str) -> Option<&'static str> {
         ("lora_te1_", XL),
         ("lora_te2_", XL),
         ("text_encoder_2.", XL),
-        ("lora_unet_input_blocks_", XL),
-        ("lora_unet_middle_block_", XL),
-        ("lora_unet_output_blocks_", XL),
+        ("text_encoders.clip_g.", XL),
+        ("lora_unet_label_emb_", XL),
+        ("diffusion_model.label_emb.", XL),
+        ("text_encoders.t5", FLUX),
+        ("lora_te3_", "a LoRA of Stable Diffusion 3"),
         ("lora_unet_double_blocks_", FLUX),
         ("lora_unet_single_blocks_", FLUX),
         ("lora_unet_joint_blocks_", "a LoRA of Stable Diffusion 3"),
         ("lora_transformer_", FLUX),
         ("transformer.", FLUX),
-        ("diffusion_model.", FLUX),
         ("double_blocks.", FLUX),
         ("lycoris_", "a LyCORIS file whose names tell no component"),
-        ("control_model.", "a ControlNet"),
     ];
     const PARTS: [(&str, &str); 8] = [
         (".dora_scale", "a DoRA adapter"),
@@ -52,10 +42,23 @@ fn kind_of(tensor: &str) -> Option<&'static str> {
         (".a1.weight", "a GLoRA adapter"),
         ("ip_adapter.", "an IP-Adapter"),
     ];
+    const UNET: [&str; 5] = [
+        "input_blocks.",
+        "middle_block.",
+        "output_blocks.",
+        "time_embed.",
+        "out.",
+    ];
     let start = STARTS.iter().find(|(start, _)| tensor.starts_with(start));
     let part = || PARTS.iter().find(|(part, _)| tensor.contains(part));
     if let Some((_, kind)) = start.or_else(part) {
         return Some(kind);
+    }
+    // ComfyUI gives all families this prefix; UNets have these parts.
+    if let Some(rest) = tensor.strip_prefix("diffusion_model.")
+        && !UNET.iter().any(|part| rest.starts_with(part))
+    {
+        return Some(FLUX);
     }
     // Transformers of Stable Diffusion XL have several blocks, those of 1.x and 2 have one.
     let is_unet = tensor.starts_with("lora_unet_") || tensor.contains("_blocks.");
@@ -63,12 +66,7 @@ fn kind_of(tensor: &str) -> Option<&'static str> {
         .iter()
         .filter_map(|part| tensor.split_once(part))
         .any(|(_, rest)| !rest.starts_with("0.") && !rest.starts_with("0_"));
-    if is_unet && later {
-        return Some(XL);
-    }
-    let is_model =
-        tensor.starts_with("model.diffusion_model.") || tensor.starts_with("first_stage_model.");
-    is_model.then_some("a checkpoint, not a LoRA")
+    (is_unet && later).then_some(XL)
 }
 
 #[cfg(test)]
@@ -82,10 +80,25 @@ mod tests {
                 "lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha",
                 Some("XL"),
             ),
+            ("lora_unet_label_emb_0_0.lora_down.weight", Some("XL")),
             (
-                "lora_unet_input_blocks_4_1_proj_in.lora_down.weight",
+                "lora_unet_input_blocks_4_1_transformer_blocks_1_attn1_to_q.lora_down.weight",
                 Some("XL"),
             ),
+            (
+                "diffusion_model.input_blocks.4.1.transformer_blocks.1.attn1.to_q.lora_up.weight",
+                Some("XL"),
+            ),
+            (
+                "diffusion_model.double_blocks.0.img_attn.qkv.lora_A.weight",
+                Some("Flux"),
+            ),
+            (
+                "diffusion_model.blocks.0.attn.q.lora_A.weight",
+                Some("Flux"),
+            ),
+            ("lora_unet_input_blocks_4_1_proj_in.lora_down.weight", None),
+            ("diffusion_model.out.2.lora_up.weight", None),
             (
                 "unet.down_blocks.1.attentions.0.transformer_blocks.1.attn1.to_q.lora_A.weight",
                 Some("XL"),
@@ -106,7 +119,6 @@ mod tests {
                 "lora_unet_mid_block_attentions_0_proj_in.dora_scale",
                 Some("DoRA"),
             ),
-            ("model.diffusion_model.out.0.weight", Some("checkpoint")),
             (
                 "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight",
                 None,

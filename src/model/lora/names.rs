@@ -1,7 +1,9 @@
 //! The names of tensors in LoRA files: which module of which component a tensor belongs to, and its part in the adapter.
 //!
 //! Kohya's trainer replaces the points in a module's name by underscores, which cannot be undone. Modules of all dialects are therefore compared in that
-//! form.
+//! form, with diffusers' names.
+
+use super::original;
 
 /// A component of a model that an adapter may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,11 +63,14 @@ pub(super) struct Name {
 }
 
 /// Prefixes of each component.
-const PREFIXES: [(&str, Component); 4] = [
+const PREFIXES: [(&str, Component); 6] = [
     ("text_encoder.", Component::TextEncoder),
+    // ComfyUI names modules as its checkpoints do.
+    ("text_encoders.clip_l.transformer.", Component::TextEncoder),
     ("lora_te_", Component::TextEncoder),
     ("lora_unet_", Component::UNet),
     ("unet.", Component::UNet),
+    ("diffusion_model.", Component::UNet),
 ];
 
 /// Suffixes of names. With `_lora`, which attention processors have, the projection comes directly before it.
@@ -147,6 +152,7 @@ impl Name {
         }
         let path = underscored(&path.replace(".processor.", "."));
         let mut path = match component {
+            Component::UNet if original::is_original(&path) => original::in_diffusers(&path)?,
             Component::UNet => path,
             Component::TextEncoder => {
                 let renamed = TEXT_PROJECTIONS
@@ -274,6 +280,17 @@ mod tests {
             ),
             (format!("{kohya}to_k.lokr_w2"), "to_k", Part::KronW2),
             (format!("{kohya}to_k.diff"), "to_k", Part::Weight),
+            (
+                "lora_unet_middle_block_1_transformer_blocks_0_attn1_to_v.lora_down.weight".into(),
+                "to_v",
+                Part::Down,
+            ),
+            (
+                "diffusion_model.middle_block.1.transformer_blocks.0.attn1.to_out.0.lora_up.weight"
+                    .into(),
+                "to_out.0",
+                Part::Up,
+            ),
         ] {
             let module = Module::of(Component::UNet, &format!("{MODULE}{projection}"));
             assert!(module.is_attention());
@@ -298,6 +315,7 @@ mod tests {
             "text_encoder.text_model.encoder.layers.3.self_attn.q_proj.lora_linear_layer.down.weight",
             "text_encoder.text_model.encoder.layers.3.self_attn.to_q_lora.down.weight",
             "base_model.model.text_model.encoder.layers.3.self_attn.q_proj.lora_A.weight",
+            "text_encoders.clip_l.transformer.text_model.encoder.layers.3.self_attn.q_proj.lora_down.weight",
         ] {
             assert_eq!(parsed(tensor), (module.clone(), Part::Down), "{tensor}");
         }
@@ -313,6 +331,7 @@ mod tests {
             "unet..lora_A.weight",
             "unet.lora_A.weight",
             "transformer.to_q.lora_A.weight",
+            "lora_unet_input_blocks_40_1_proj_in.lora_down.weight",
             ".lora_A.weight",
         ] {
             assert_eq!(Name::parse(tensor), None, "{tensor}");

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use super::names::Naming;
 use super::vocabulary;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::contents::Contents;
 use crate::model::safetensors::SafetensorsFile;
 
 /// The prefixes of the components.
@@ -39,12 +40,18 @@ impl Checkpoint {
     /// [`Error::Weights`] for a file that is no safetensors file, or of another family of models, which the message names.
     pub fn open(path: &Path) -> Result<Self> {
         let found = Self::read(path)?;
-        if let Some((family, hint)) = other_family(&found.shapes) {
-            return Err(Error::Weights {
-                path: path.display().to_string(),
-                kind: ErrorKind::WeightsUnsupported,
-                reason: format!("is {family}"),
-                hint: hint.into(),
+        let location = path.display().to_string();
+        if let Some(family) = other_family(&found.shapes) {
+            return Err(match Contents::of(&found.shapes) {
+                None | Some(Contents::Checkpoint) => Error::Weights {
+                    path: location,
+                    kind: ErrorKind::WeightsUnsupported,
+                    reason: format!("is {family}"),
+                    hint:
+                        "use a checkpoint of Stable Diffusion 1.x or 2, or one fine-tuned from them"
+                            .into(),
+                },
+                Some(other) => other.instead_of("a model", &location),
             });
         }
         Ok(found)
@@ -56,7 +63,10 @@ impl Checkpoint {
     /// [`Error::Weights`] for a file that is no safetensors file, or has no VAE in the original layout.
     pub fn open_vae(path: &Path) -> Result<Self> {
         let found = Self::read(path)?;
-        found.vae().map(|_| found)
+        match Contents::of(&found.shapes) {
+            None | Some(Contents::Checkpoint | Contents::OriginalVae) => found.vae().map(|_| found),
+            Some(other) => Err(other.instead_of("a VAE", &path.display().to_string())),
+        }
     }
 
     fn read(path: &Path) -> Result<Self> {
@@ -325,9 +335,8 @@ impl Checkpoint {
     }
 }
 
-/// Returns the family of a checkpoint that is not of Stable Diffusion 1.x or 2, and what to do.
-fn other_family(shapes: &BTreeMap<String, Vec<usize>>) -> Option<(&'static str, &'static str)> {
-    const USE: &str = "use a checkpoint of Stable Diffusion 1.x or 2, or one fine-tuned from them";
+/// Returns what a file is that is no checkpoint of Stable Diffusion 1.x or 2.
+fn other_family(shapes: &BTreeMap<String, Vec<usize>>) -> Option<&'static str> {
     let has = |start: &str| {
         shapes
             .range(start.to_owned()..)
@@ -347,12 +356,10 @@ fn other_family(shapes: &BTreeMap<String, Vec<usize>>) -> Option<(&'static str, 
         "a checkpoint of InstructPix2Pix, whose UNet takes a second picture"
     } else if has("control_model.") {
         "a ControlNet"
-    } else if has("lora_unet_") || has("lora_te") || has("unet.down_blocks.") {
-        return Some(("a LoRA, not a model", "give it with `--lora`"));
     } else if input.is_none() {
         "no checkpoint in the original layout: it has no UNet (`model.diffusion_model.`)"
     } else {
         return None;
     };
-    Some((family, USE))
+    Some(family)
 }

@@ -8,4 +8,4 @@ mod names;
 mod vocabulary;
 
 pub use checkpoint::Checkpoint;
-pub(super) use names::{Naming, third_of};
+pub(super) use names::{Naming, UNET_BLOCK, UNET_ENDS, third_of};

@@ -36,8 +36,8 @@ pub(in crate::model) enum Naming {
     },
 }
 
-/// Parts of residual blocks of the UNet.
-const UNET_BLOCK: [(&str, &str); 6] = [
+/// Parts of residual blocks of the UNet, in diffusers' layout and in the original one.
+pub(in crate::model) const UNET_BLOCK: [(&str, &str); 6] = [
     ("norm1.", "in_layers.0."),
     ("conv1.", "in_layers.2."),
     ("time_emb_proj.", "emb_layers.1."),
@@ -45,8 +45,8 @@ const UNET_BLOCK: [(&str, &str); 6] = [
     ("conv2.", "out_layers.3."),
     ("conv_shortcut.", "skip_connection."),
 ];
-/// Parts of the UNet outside its blocks.
-const UNET_ENDS: [(&str, &str); 5] = [
+/// Parts of the UNet outside its blocks, in diffusers' layout and in the original one.
+pub(in crate::model) const UNET_ENDS: [(&str, &str); 5] = [
     ("conv_in.", "input_blocks.0.0."),
     ("time_embedding.linear_1.", "time_embed.0."),
     ("time_embedding.linear_2.", "time_embed.2."),

@@ -50,6 +50,24 @@ impl Source {
         if path.is_file() {
             return Checkpoint::open(path).map(Self::File);
         }
+        if let Some((_, rest)) = location.split_once("://") {
+            let mut parts = rest.split('/').skip(1).filter(|part| !part.is_empty());
+            let hint = match (parts.next(), parts.next()) {
+                (Some(owner), Some(name)) => {
+                    format!(
+                        "give the name of a model of the hub, such as `{owner}/{name}`, or a file that was downloaded"
+                    )
+                }
+                _ => {
+                    "give a model of the hub as `owner/name`, or a file that was downloaded".into()
+                }
+            };
+            return reject(
+                ErrorKind::WeightsMissing,
+                "is an address, not a model's name",
+                &hint,
+            );
+        }
         reject(
             ErrorKind::WeightsMissing,
             "no such folder",

@@ -25,7 +25,11 @@ pub(in crate::model) fn not_the_file(location: String, found: Content) -> Error 
         Content::Pickle => {
             "pickles can run code when they are read; get a safetensors file, or convert it with `save_pretrained(.., safe_serialization=True)`"
         }
-        Content::Zeros | Content::Json | Content::Picture(_) => "download it again",
+        Content::Zip => "unpack it; weights are safetensors files",
+        Content::Zeros => "download it again",
+        Content::Json | Content::Picture(_) => {
+            "weights are safetensors files; check which file was given"
+        }
     };
     Error::Weights {
         path: location,

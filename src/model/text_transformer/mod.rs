@@ -15,6 +15,9 @@ use super::weights::Weights;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kernels::Backend;
 
+/// Tokens that the text encoders of Stable Diffusion 1.x and 2 read of a prompt, with start and end.
+pub const POSITIONS: usize = 77;
+
 /// Epsilon of all layer normalisations.
 const EPS: f64 = 1e-5;
 
@@ -59,7 +62,7 @@ impl TextConfig {
         file.divides("num_attention_heads", heads, &[channels])?;
         Ok(Self {
             vocabulary: file.size("vocab_size", Some(49408), 1 << 20)?,
-            positions: file.size("max_position_embeddings", Some(77), 65536)?,
+            positions: file.size("max_position_embeddings", Some(POSITIONS), 65536)?,
             channels,
             wide: file.size("intermediate_size", Some(2048), 65536)?,
             layers: file.size("num_hidden_layers", Some(12), 256)?,

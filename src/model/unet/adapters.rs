@@ -6,6 +6,8 @@
 #[cfg(doc)]
 use super::Network;
 use super::UNet;
+use super::blocks::{DownBlock, UpBlock};
+use super::transformer::Transformer;
 use crate::kernels::Backend;
 use crate::nn::{Adapter, Linear, Tensor};
 
@@ -73,8 +75,11 @@ impl<B: Backend> UNet<B> {
 
     /// As [`Network::merge_adapters`], for one set of adapters.
     pub(super) fn merge_adapters_of(&mut self, set: usize, parameters: &Tensor<B>) {
-        for (_, linear) in self.adapted() {
-            linear.merge(set, parameters);
+        let down = self.down.iter_mut().flat_map(DownBlock::transformers_mut);
+        let up = self.up.iter_mut().flat_map(UpBlock::transformers_mut);
+        let transformers = down.chain([&mut self.mid_attention]).chain(up);
+        for attention in transformers.flat_map(Transformer::attentions) {
+            attention.merge(set, parameters);
         }
     }
 

@@ -139,6 +139,11 @@ impl<B: Backend> DownBlock<B> {
         d
     }
 
+    /// Returns the transformers in execution order, for their adapters.
+    pub(super) fn transformers_mut(&mut self) -> &mut [Transformer<B>] {
+        &mut self.attentions
+    }
+
     /// Appends the projections of all attentions.
     pub(super) fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
         self.attentions
@@ -240,7 +245,7 @@ impl<B: Backend> UpBlock<B> {
         let own = skips.split_off(skips.len() - self.resnets.len());
         let layers = self.resnets.iter().zip(own.into_iter().rev());
         for (index, (resnet, skip)) in layers.enumerate() {
-            x = resnet.forward(&x.concatenated(&skip), shifts.next(), pass);
+            x = resnet.forward_joined([&x, &skip], shifts.next(), pass);
             if let Some(attention) = self.attentions.get(index) {
                 x = attention.forward(&x, context, pass);
             }
@@ -267,12 +272,16 @@ impl<B: Backend> UpBlock<B> {
             if let Some(attention) = self.attentions.get(index) {
                 d = attention.backward(&d, pass);
             }
-            d = resnet.backward(&d, pass);
-            let (own, skip) = d.split(self.inputs[index]);
+            let [own, skip] = resnet.backward_split(&d, self.inputs[index], pass);
             skips.push(skip);
             d = own;
         }
         d
+    }
+
+    /// Returns the transformers in execution order, for their adapters.
+    pub(super) fn transformers_mut(&mut self) -> &mut [Transformer<B>] {
+        &mut self.attentions
     }
 
     /// Appends the projections of all attentions.

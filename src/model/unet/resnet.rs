@@ -74,14 +74,19 @@ impl<B: Backend> Resnet<B> {
         self.conv2.outputs()
     }
 
-    /// Returns what the time embedding after SiLU (1, 1, 1, channels) adds to every pixel: (1, 1, 1, out); `None` without a time
-    /// projection. Includes the bias of the first convolution where the backend fuses them. It does not depend on the latent,
-    /// so that nothing is recorded.
+    /// Returns what the time embedding after SiLU (timesteps, 1, 1, channels) adds to every pixel: (timesteps, 1, 1, out); `None` without a
+    /// time projection. Includes the bias of the first convolution where it is [fused](Self::is_fused). It does not depend on the latent, so
+    /// that nothing is recorded.
     pub fn shift(&self, time: &Tensor<B>) -> Option<Tensor<B>> {
-        let bias = self.conv1.bias().filter(|_| time.backend().fuses_shift());
+        let bias = self.conv1.bias().filter(|_| Self::is_fused(time));
         self.time
             .as_ref()
             .map(|layer| layer.forward_plus(time, bias, &mut Pass::inference()))
+    }
+
+    /// Whether an embedding, or the shift that was computed from it, is that of one timestep on a device that fuses shift and bias.
+    fn is_fused(of: &Tensor<B>) -> bool {
+        of.shape().batch == 1 && of.backend().fuses_shift()
     }
 
     /// x (b, h, w, in) and the shift of the time, for all pictures or one for each, to (b, h, w, out).
@@ -92,12 +97,32 @@ impl<B: Backend> Resnet<B> {
         pass: &mut Pass<B>,
     ) -> Tensor<B> {
         let h = self.norm1.forward(x, pass);
+        self.after_first_norm(x, &h, shift, pass)
+    }
+
+    /// As [`Resnet::forward`], of two tensors whose channels are side by side those of x.
+    pub fn forward_joined(
+        &self,
+        parts: [&Tensor<B>; 2],
+        shift: Option<&Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
+        let [x, h] = self.norm1.forward_joined(parts, pass);
+        self.after_first_norm(&x, &h, shift, pass)
+    }
+
+    /// x and its first norm to (b, h, w, out).
+    fn after_first_norm(
+        &self,
+        x: &Tensor<B>,
+        h: &Tensor<B>,
+        shift: Option<&Tensor<B>>,
+        pass: &mut Pass<B>,
+    ) -> Tensor<B> {
         let h = match shift {
-            Some(shift) if x.backend().fuses_shift() => {
-                self.conv1.forward_with_bias(&h, shift, pass)
-            }
-            Some(shift) => self.conv1.forward_with_shift(&h, shift, pass),
-            None => self.conv1.forward(&h, pass),
+            Some(shift) if Self::is_fused(shift) => self.conv1.forward_with_bias(h, shift, pass),
+            Some(shift) => self.conv1.forward_with_shift(h, shift, pass),
+            None => self.conv1.forward(h, pass),
         };
         let h = self.norm2.forward(&h, pass);
         let through = self
@@ -110,6 +135,29 @@ impl<B: Backend> Resnet<B> {
 
     /// dy to dx.
     pub fn backward(&self, dy: &Tensor<B>, pass: &mut BackwardPass<B>) -> Tensor<B> {
+        let (d, around) = self.before_first_norm(dy, pass);
+        self.norm1
+            .backward_plus(&d, Some(around.as_ref().unwrap_or(dy)), pass)
+    }
+
+    /// dy to dx, divided into its first `left` channels and the others.
+    pub fn backward_split(
+        &self,
+        dy: &Tensor<B>,
+        left: usize,
+        pass: &mut BackwardPass<B>,
+    ) -> [Tensor<B>; 2] {
+        let (d, around) = self.before_first_norm(dy, pass);
+        self.norm1
+            .backward_split(&d, Some(around.as_ref().unwrap_or(dy)), left, pass)
+    }
+
+    /// dy to the gradients with respect to the first norm's output, and to x through the shortcut, if there is one.
+    fn before_first_norm(
+        &self,
+        dy: &Tensor<B>,
+        pass: &mut BackwardPass<B>,
+    ) -> (Tensor<B>, Option<Tensor<B>>) {
         let d = self.conv2.backward(dy, pass);
         let d = self.norm2.backward(&d, pass);
         let d = self.conv1.backward(&d, pass);
@@ -117,7 +165,6 @@ impl<B: Backend> Resnet<B> {
             .shortcut
             .as_ref()
             .map(|shortcut| shortcut.backward(dy, pass));
-        self.norm1
-            .backward_plus(&d, Some(around.as_ref().unwrap_or(dy)), pass)
+        (d, around)
     }
 }

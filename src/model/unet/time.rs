@@ -43,8 +43,9 @@ impl<B: Backend> TimeEmbedding<B> {
         })
     }
 
-    /// Returns the shifts of every residual block: (1, 1, 1, out) if all timesteps are equal and the backend fuses the shift with a bias, else
-    /// (timesteps, 1, 1, out). They depend on neither latent nor adapters and are cached by timestep.
+    /// Returns the shifts of every residual block: (1, 1, 1, out) if all timesteps are equal and the device fuses them with biases, else
+    /// (timesteps, 1, 1, out). They depend on neither latent nor adapters. Those of one timestep are cached; those of several too, unless
+    /// the device computes them in one call.
     pub(super) fn shifts(
         &self,
         backend: &B,
@@ -57,6 +58,9 @@ impl<B: Backend> TimeEmbedding<B> {
         if timesteps.len() == 1 || are_equal && backend.fuses_shift() {
             return at(first);
         }
+        if backend.prefers_large_calls() {
+            return self.computed(backend, timesteps, resnets);
+        }
         let rows: Vec<Vec<Tensor<B>>> = timesteps.iter().copied().map(at).collect();
         let layer = |layer: usize| {
             let shifts = rows.iter().map(|row| row[layer].clone());
@@ -65,16 +69,19 @@ impl<B: Backend> TimeEmbedding<B> {
         (0..resnets.len()).map(layer).collect()
     }
 
+    /// Returns the shifts (timesteps, 1, 1, out) of every residual block.
+    fn computed(&self, backend: &B, timesteps: &[f64], resnets: &[&Resnet<B>]) -> Vec<Tensor<B>> {
+        let time = self.forward(backend, timesteps);
+        let shifts = resnets.iter().filter_map(|resnet| resnet.shift(&time));
+        shifts.collect()
+    }
+
     fn shifts_at(&self, backend: &B, timestep: f64, resnets: &[&Resnet<B>]) -> Vec<Tensor<B>> {
         let cached = || self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(shifts) = cached().get(&timestep.to_bits()) {
             return shifts.clone();
         }
-        let time = self.forward(backend, timestep);
-        let shifts: Vec<Tensor<B>> = resnets
-            .iter()
-            .filter_map(|resnet| resnet.shift(&time))
-            .collect();
+        let shifts = self.computed(backend, &[timestep], resnets);
         let mut cached = cached();
         if cached.len() >= CAPACITY {
             cached.clear();
@@ -83,13 +90,11 @@ impl<B: Backend> TimeEmbedding<B> {
         shifts
     }
 
-    /// Returns SiLU of the embedding (1, 1, 1, channels), the input of every residual block's time projection.
-    fn forward(&self, backend: &B, timestep: f64) -> Tensor<B> {
-        let waves = Tensor::from_host(
-            backend,
-            Shape::new(1, 1, 1, self.first.inputs()),
-            self.waves(timestep),
-        );
+    /// Returns SiLU of the embedding (timesteps, 1, 1, channels), the input of every residual block's time projection.
+    fn forward(&self, backend: &B, timesteps: &[f64]) -> Tensor<B> {
+        let waves = timesteps.iter().flat_map(|timestep| self.waves(*timestep));
+        let shape = Shape::new(timesteps.len(), 1, 1, self.first.inputs());
+        let waves = Tensor::from_host(backend, shape, waves.collect());
         let pass = &mut Pass::inference();
         let hidden = silu(&self.first.forward(&waves, pass));
         silu(&self.second.forward(&hidden, pass))

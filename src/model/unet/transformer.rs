@@ -121,6 +121,11 @@ impl<B: Backend> Transformer<B> {
         self.norm.backward_plus(&d, Some(dy), pass)
     }
 
+    /// Returns both attentions.
+    pub(super) fn attentions(&mut self) -> [&mut Attention<B>; 2] {
+        [&mut self.attention1, &mut self.attention2]
+    }
+
     /// Appends the projections of both attentions, with their names in diffusers.
     pub(super) fn adapted<'a>(&'a mut self, found: &mut Vec<(String, &'a mut Linear<B>)>) {
         for (part, attention) in [

@@ -4,6 +4,8 @@ use std::io::Cursor;
 
 pub(crate) const PROGRESSIVE: &[u8] = include_bytes!("progressive.jpg");
 pub(crate) const CMYK: &[u8] = include_bytes!("cmyk.jpg");
+/// A colour profile of inks.
+pub(crate) const INKS: &[u8] = include_bytes!("inks.icc");
 pub(crate) const RESTARTS: &[u8] = include_bytes!("restarts.jpg");
 /// Markers of application segments.
 pub(crate) const APP1: u8 = 0xE1;

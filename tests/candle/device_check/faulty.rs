@@ -113,6 +113,20 @@ pub(crate) const OTHERS: &[&str] = &[
     "peak_bytes",
     "uninit",
     "uninit_like",
+    "prefers_large_calls",
+    "uninit_planes",
+    "stacked_weights",
+];
+
+/// Several operations in one call. The networks of the check run them; single operations are not compared with them.
+pub(crate) const COMBINED: &[&str] = &[
+    "linears",
+    "linears_backward",
+    "merged_all",
+    "matmuls",
+    "group_norm_joined",
+    "group_norm_backward_split",
+    "self_attention_backward",
 ];
 
 /// A backend with one wrong operation.

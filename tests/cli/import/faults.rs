@@ -252,6 +252,37 @@ fn regions_without_a_motion_ask_for_one() {
         .run();
 }
 
+/// `auto` takes the kind that the content shows, and gives the same files.
+#[test]
+fn a_kind_need_not_be_known() {
+    for kind in ["labelme", "dragbench", "cvat", "nextbench"] {
+        let bench = Bench::new();
+        copied(&bench, kind);
+        for (name, output) in [(kind, "named"), ("auto", "found")] {
+            bench
+                .dragnext(["import", name, kind, "-o", output])
+                .any_stdout()
+                .any_stderr()
+                .run();
+        }
+        let list = |folder: &str| bench.read(format!("{folder}/manifest.jsonl"));
+        assert!(list("named") == list("found"), "{kind}");
+        // The list is named where its folder is given.
+        bench
+            .dragnext(["batch", "found", "-o", "edited", "--model", "demo"])
+            .status(2)
+            .stderr_has("give the list `found/manifest.jsonl` with `--manifest`")
+            .run();
+    }
+    let bench = Bench::new();
+    bench.write("other/notes.json", "{}");
+    bench
+        .dragnext(["import", "auto", "other", "-o", "out"])
+        .status(2)
+        .stderr_has("other: is of no known kind")
+        .run();
+}
+
 #[test]
 fn another_kind_is_recognised() {
     let bench = Bench::new();

@@ -3,11 +3,19 @@
 use std::path::Path;
 use std::process::Command;
 
-use dragnext::kernels::cuda::device::{CudaDevice, DeviceUnavailable};
+use dragnext::kernels::cuda::device::{CudaDevice, DeviceUnavailable, Kernels};
 use dragnext::kernels::cuda::driver::{Address, Driver, KernelArgument, Launch};
 use dragnext::kernels::fault::DeviceFault;
 
 pub(crate) const KERNELS: &str = ".version 8.0\n.target sm_80\n.visible .entry add_value(\n)\n{}\n.visible .entry attention_add(\n)\n{}\n";
+
+/// Returns kernels in PTX only.
+pub(crate) fn ptx(text: &str) -> Kernels {
+    Kernels {
+        ptx: text.to_owned(),
+        machine_code: |_| None,
+    }
+}
 
 /// Environment variable that is set in the process of a case.
 pub(crate) const MARK: &str = "FAKE_CASE";
@@ -96,11 +104,11 @@ pub(crate) fn runs_a_case() -> bool {
 }
 
 pub(crate) fn open() -> CudaDevice {
-    CudaDevice::open(0, KERNELS).expect("the fake GPU can be opened")
+    CudaDevice::open(0, &ptx(KERNELS)).expect("the fake GPU can be opened")
 }
 
 pub(crate) fn open_error() -> DeviceUnavailable {
-    CudaDevice::open(0, KERNELS).expect_err("the fake GPU cannot be opened")
+    CudaDevice::open(0, &ptx(KERNELS)).expect_err("the fake GPU cannot be opened")
 }
 
 pub(crate) fn bytes(values: &[f32]) -> Vec<u8> {

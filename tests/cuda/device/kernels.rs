@@ -1,9 +1,10 @@
 //! Kernel launches, and faults during launches.
 
+use dragnext::kernels::cuda::device::{CudaDevice, Kernels};
 use dragnext::kernels::cuda::driver::{Driver, Launch, MemoryInfo};
 use dragnext::kernels::fault::DeviceFault;
 
-use super::fakes::{add, download, open, runs_a_case, upload};
+use super::fakes::{KERNELS, add, download, open, runs_a_case, upload};
 
 #[test]
 #[ignore = "run by every_case_passes"]
@@ -52,6 +53,43 @@ fn launches() {
         [1.5, 12.5, 13.5],
         "rejected launches do nothing, and the GPU is not lost"
     );
+    device.free(x);
+}
+
+/// Machine code for the fake GPU whose factor tells its compute capability.
+fn machine_code((major, minor): (u32, u32)) -> Option<Vec<u8>> {
+    let code = match (major, minor) {
+        (8, _) => format!("{KERNELS} factor {major}{minor}\0"),
+        // Rejected by the driver.
+        (9, 0) => "nonsense\0".to_owned(),
+        // Lacks a kernel.
+        (9, 1) => "factor 91 .entry add_value(\0".to_owned(),
+        _ => return None,
+    };
+    Some(code.into_bytes())
+}
+
+/// The factor that the kernels of the loaded image have is `FAKE_FACTOR`; that of PTX is 1.
+#[test]
+#[ignore = "run by every_case_passes"]
+fn machine_code_or_ptx() {
+    if !runs_a_case() {
+        return;
+    }
+    let kernels = Kernels {
+        ptx: KERNELS.to_owned(),
+        machine_code,
+    };
+    let device = CudaDevice::open(0, &kernels).expect("the fake GPU can be opened");
+    let x = upload(&device, &[0.0]);
+    for kernel in ["add_value", "attention_add"] {
+        add(&device, kernel, x, 1, 0.5, 0).expect("the launch succeeds");
+    }
+    let factor = std::env::var("FAKE_FACTOR").expect("the case has a factor");
+    assert_eq!(download(&device, x, 1), [factor.parse::<f32>().unwrap()]);
+    let form = if factor == "1" { "Ptx" } else { "MachineCode" };
+    let description = device.description();
+    assert!(description.contains(form), "{description}");
     device.free(x);
 }
 

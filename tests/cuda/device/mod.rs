@@ -98,6 +98,26 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     ),
     ("kernels::launches", &[]),
     (
+        "kernels::machine_code_or_ptx",
+        &[("FAKE_CAPABILITY", "80"), ("FAKE_FACTOR", "80")],
+    ),
+    (
+        "kernels::machine_code_or_ptx",
+        &[("FAKE_CAPABILITY", "89"), ("FAKE_FACTOR", "89")],
+    ),
+    (
+        "kernels::machine_code_or_ptx",
+        &[("FAKE_CAPABILITY", "90"), ("FAKE_FACTOR", "1")],
+    ),
+    (
+        "kernels::machine_code_or_ptx",
+        &[("FAKE_CAPABILITY", "91"), ("FAKE_FACTOR", "1")],
+    ),
+    (
+        "kernels::machine_code_or_ptx",
+        &[("FAKE_CAPABILITY", "100"), ("FAKE_FACTOR", "1")],
+    ),
+    (
         "kernels::a_lost_device_stays_lost",
         &[("FAKE_FAIL", "cuLaunchKernel:700:2")],
     ),
@@ -117,7 +137,15 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     ("convolutions::forward", &[]),
     ("convolutions::forward", &[("FAKE_REFUSE", "fused")]),
     ("convolutions::forward", &[("FAKE_REFUSE", "convolution")]),
+    (
+        "convolutions::forward",
+        &[("FAKE_MEMORY", "4294967296"), ("FAKE_WORKSPACE", "large")],
+    ),
     ("convolutions::backward", &[]),
+    (
+        "convolutions::backward",
+        &[("FAKE_MEMORY", "4294967296"), ("FAKE_WORKSPACE", "large")],
+    ),
     ("convolutions::backward", &[("FAKE_REFUSE", "convolution")]),
     ("convolutions::asymmetric_padding", &[]),
     ("kernels::several_threads", &[]),

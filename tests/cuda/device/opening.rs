@@ -6,7 +6,7 @@ use dragnext::kernels::cuda::driver::{
 };
 
 use super::convolutions::shape;
-use super::fakes::{KERNELS, add, download, open, open_error, runs_a_case, upload};
+use super::fakes::{KERNELS, add, download, open, open_error, ptx, runs_a_case, upload};
 
 #[test]
 #[ignore = "run by every_case_passes"]
@@ -54,7 +54,7 @@ fn no_device() {
 #[ignore = "run by every_case_passes"]
 fn an_index_beyond_the_last_device() {
     if runs_a_case() {
-        let Err(error) = CudaDevice::open(2, KERNELS) else {
+        let Err(error) = CudaDevice::open(2, &ptx(KERNELS)) else {
             panic!("there are two devices")
         };
         assert_eq!(
@@ -63,7 +63,7 @@ fn an_index_beyond_the_last_device() {
         );
         let devices = [
             open(),
-            CudaDevice::open(1, KERNELS).expect("there are two devices"),
+            CudaDevice::open(1, &ptx(KERNELS)).expect("there are two devices"),
         ];
         assert_eq!(devices[1].name().as_deref(), Ok("Fake GPU 1"));
         // Each call makes its own context current.
@@ -115,7 +115,7 @@ fn an_old_driver() {
 #[ignore = "run by every_case_passes"]
 fn invalid_ptx() {
     if runs_a_case() {
-        let Err(DeviceUnavailable::Kernels { reason, log }) = CudaDevice::open(0, "nonsense")
+        let Err(DeviceUnavailable::Kernels { reason, log }) = CudaDevice::open(0, &ptx("nonsense"))
         else {
             panic!("the PTX is invalid")
         };
@@ -127,7 +127,7 @@ fn invalid_ptx() {
             )
         );
         assert!(matches!(
-            CudaDevice::open(0, "a\0b"),
+            CudaDevice::open(0, &ptx("a\0b")),
             Err(DeviceUnavailable::Kernels { .. })
         ));
     }

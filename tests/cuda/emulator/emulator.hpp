@@ -7,7 +7,7 @@
 //
 // Undefined behaviour on a GPU aborts the process with a message: threads that wait at different places, or for a
 // thread that has returned. Shared memory is initialised to NaN for every block. Threads run in one of four orders
-// (`emulator_order`); a result that depends on the order shows a missing barrier.
+// and blocks in one of two (`emulator_order`); a result that depends on the order shows a missing barrier.
 
 #pragma once
 
@@ -102,10 +102,11 @@ extern "C" inline __attribute__((visibility("default"), used)) int emulator_laun
     here.grid = {blocks[0], blocks[1], blocks[2]};
     here.block = {threads, 1, 1};
     here.thread_index = {0, 0, 0};
+    const bool from_last = order & 4;
     for (unsigned z = 0; z < blocks[2]; z++) {
         for (unsigned y = 0; y < blocks[1]; y++) {
             for (unsigned x = 0; x < blocks[0]; x++) {
-                here.block_index = {x, y, z};
+                here.block_index = {from_last ? blocks[0] - 1 - x : x, from_last ? blocks[1] - 1 - y : y, from_last ? blocks[2] - 1 - z : z};
                 run_block(machine);
             }
         }
@@ -114,7 +115,7 @@ extern "C" inline __attribute__((visibility("default"), used)) int emulator_laun
 }
 
 // Sets the order of threads: 1 starts the threads of a block in descending order, 2 lets each warp run as far as
-// possible instead of in turn, 3 does both, 0 neither.
+// possible instead of in turn, 4 runs blocks in descending order; sums of these do several, 0 none.
 extern "C" inline __attribute__((visibility("default"), used)) void emulator_order(unsigned order) { emulator::order = order; }
 
 // Returns the name of kernel `index` in alphabetical order; null past the last one.

@@ -106,6 +106,14 @@ Accumulators multiply(const char* name, const Fragments& mine, Widen widen, Plac
 
 inline void __syncthreads(EMULATED_PLACE) { emulator::barrier({file, line}); }
 
+// Blocks run one after another on one thread, so these need no atomic instructions.
+inline void __threadfence() {}
+inline unsigned atomicInc(unsigned* at, unsigned last) {
+    const unsigned before = *at;
+    *at = before >= last ? 0 : before + 1;
+    return before;
+}
+
 inline void __syncwarp(unsigned mask = ~0u, EMULATED_PLACE) {
     emulator::shuffle("a warp barrier", mask, 0u, 32, [](unsigned lane) { return lane; }, {file, line});
 }

@@ -39,23 +39,16 @@ fn upsampling<B: Backend>(backend: &B) {
     }
 }
 
-fn channels_are_concatenated_and_split<B: Backend>(backend: &B) {
-    let mut numbers = Numbers::new(12);
-    let (left, right) = (numbers.normal(2 * 300 * 3), numbers.normal(2 * 300 * 5));
-    let (a, b) = (
-        tensor(backend, Shape::new(2, 15, 20, 3), &left),
-        tensor(backend, Shape::new(2, 15, 20, 5), &right),
-    );
-    let joined = a.concatenated(&b);
+fn channels_are_split<B: Backend>(backend: &B) {
+    let joined = Numbers::new(12).normal(2 * 300 * 8);
+    let (first, second) = tensor(backend, Shape::new(2, 15, 20, 8), &joined).split(3);
+    let (first, second) = (first.to_host(), second.to_host());
     for (row, (a, b)) in joined
-        .to_host()
         .chunks_exact(8)
-        .zip(left.chunks_exact(3).zip(right.chunks_exact(5)))
+        .zip(first.chunks_exact(3).zip(second.chunks_exact(5)))
     {
         assert_eq!((&row[..3], &row[3..]), (a, b));
     }
-    let (first, second) = joined.split(3);
-    assert_eq!((first.to_host(), second.to_host()), (left, right));
 }
 
-on_backends!(upsampling, channels_are_concatenated_and_split);
+on_backends!(upsampling, channels_are_split);

@@ -1,10 +1,13 @@
 //! LoRA files that are merged into the weights, and embeddings, against diffusers, peft, transformers and LyCORIS. `tests/peer/lora_fixtures.py` wrote the
 //! files and their results.
 
+use std::collections::BTreeMap;
+
 use dragnext::interrupt::Interrupt;
 use dragnext::kernels::cpu::Cpu;
 use dragnext::model::Model;
 use dragnext::model::lora::LoraFile;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView, serialize};
 
 use super::Case;
 use crate::bench::fixture::{self, Fixture, assert_close, path};
@@ -69,6 +72,101 @@ fn without_files_the_model_is_itself() {
 fn dialects_give_what_diffusers_gives() {
     for name in ["kohya", "peft", "former", "locon"] {
         assert_as_expected(name, &with(tiny(), name, WEIGHT));
+    }
+}
+
+/// The files of kohya's form with the UNet's modules under their names in the original layout, as kohya's trainer and ComfyUI write them. diffusers gives
+/// the same results for the linear layers with `load_lora_weights(.., unet_config=pipe.unet.config)`; of the convolutions it loses an upsampler.
+#[test]
+fn names_of_the_original_layout_give_the_same() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for name in ["kohya", "locon"] {
+        for is_comfy in [false, true] {
+            let file = folder.path().join(format!("{name}.safetensors"));
+            std::fs::write(&file, in_original_layout(name, is_comfy)).expect("write the file");
+            let model = tiny().with_style_lora(&file, WEIGHT).expect("a LoRA");
+            assert_as_expected(name, &model);
+        }
+    }
+}
+
+/// Returns a fixture of kohya's form with the names of the original layout, which are those of diffusers' converter (`tests/peer/original_names.py`).
+fn in_original_layout(name: &str, is_comfy: bool) -> Vec<u8> {
+    let text = std::fs::read_to_string(path("original_names.json")).expect("the fixture is there");
+    let names: BTreeMap<String, Vec<(String, String, Vec<usize>)>> =
+        serde_json::from_str(&text).expect("the fixture has this form");
+    // The modules as kohya names them, and in the original layout.
+    let modules = |component: &str, prefix: &str| -> BTreeMap<String, String> {
+        let module = |(original, converted, _): &(String, String, Vec<usize>)| {
+            let original = original.strip_prefix(prefix)?.strip_suffix(".weight")?;
+            let converted = converted.strip_suffix(".weight")?.replace('.', "_");
+            Some((converted, original.to_owned()))
+        };
+        names[component].iter().filter_map(module).collect()
+    };
+    let unet = modules("unet", "model.diffusion_model.");
+    let text = modules("text_encoder", "cond_stage_model.transformer.");
+    let renamed = |tensor: &str| {
+        let (module, part) = tensor.split_once('.').expect("a module and a part");
+        if let Some(module) = module.strip_prefix("lora_unet_") {
+            return if is_comfy {
+                format!("diffusion_model.{}.{part}", unet[module])
+            } else {
+                format!("lora_unet_{}.{part}", unet[module].replace('.', "_"))
+            };
+        }
+        match module.strip_prefix("lora_te_") {
+            Some(module) if is_comfy => {
+                format!("text_encoders.clip_l.transformer.{}.{part}", text[module])
+            }
+            _ => tensor.to_owned(),
+        }
+    };
+    let bytes = std::fs::read(path(&format!("adapters/{name}.safetensors"))).expect("a fixture");
+    let tensors = SafeTensors::deserialize(&bytes).expect("a safetensors file");
+    let tensors = tensors.iter().map(|(tensor, view)| (renamed(tensor), view));
+    serialize(tensors, None).expect("serialise")
+}
+
+/// The channels of the prompts tell Stable Diffusion XL from 1.x, where both have the same names.
+#[test]
+fn families_with_the_same_names_are_told_by_shape() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("xl.safetensors");
+    let module = "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k";
+    for parts in [
+        &[
+            ("lora_down.weight", [2, 2048]),
+            ("lora_up.weight", [640, 2]),
+        ][..],
+        &[
+            ("hada_w1_a", [640, 2]),
+            ("hada_w1_b", [2, 2048]),
+            ("hada_w2_a", [640, 2]),
+            ("hada_w2_b", [2, 2048]),
+        ],
+        &[("lokr_w1", [8, 8]), ("lokr_w2", [80, 256])],
+        &[("diff", [640, 2048])],
+    ] {
+        let zeros: Vec<u8> = vec![0; 4 * 640 * 2048];
+        let views = parts.iter().map(|(part, shape)| {
+            let bytes = &zeros[..4 * shape[0] * shape[1]];
+            let view = TensorView::new(Dtype::F32, shape.to_vec(), bytes);
+            (
+                format!("{module}.{part}"),
+                view.expect("the data has this shape"),
+            )
+        });
+        let bytes = serialize(views, None).expect("serialise");
+        std::fs::write(&file, bytes).expect("write the file");
+        let error = tiny().with_style_lora(&file, 1.0).expect_err("of SDXL");
+        assert_eq!(error.kind().name(), "lora.mismatch");
+        assert!(
+            error
+                .to_string()
+                .contains("it was made for Stable Diffusion XL"),
+            "{error}"
+        );
     }
 }
 

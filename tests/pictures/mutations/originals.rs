@@ -58,7 +58,8 @@ pub(super) fn files() -> Vec<File> {
     ]
     .map(File::png)
     .into();
-    files.extend([jpeg::RESTARTS, jpeg::PROGRESSIVE, &baseline].map(File::jpeg));
+    let inks = jpeg::with_profile(jpeg::CMYK, jpeg::INKS);
+    files.extend([jpeg::RESTARTS, jpeg::PROGRESSIVE, &baseline, &inks].map(File::jpeg));
     let extended = webp::extended(
         &lossless,
         WIDTH,

@@ -105,15 +105,24 @@ fn unsupported_formats_are_named() {
             "is a PNG of an iOS app (CgBI)",
         ),
         (b"GIF89a\x60\0\x60\0\0\0\0;", "the format GIF"),
-        (b"BM\0\0\0\0", "is a BMP file"),
+        (b"BM\0\0\0\0", "in the format BMP"),
+        (b"8BPS\0\x01\0\0", "the format PSD"),
+        (b"\0\0\0\x0CjP  \r\n\x87\n", "the format JPEG 2000"),
+        (b"v/1\x01\x02\0\0\0", "the format OpenEXR"),
+        (
+            b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>",
+            "the format SVG",
+        ),
+        (b"II*\0\x10\0\0\0CR\x02\0", "is a camera's raw picture"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0", "is a video"),
         (b"hello", "is not a picture in a known format"),
     ] {
         let run = bench.rejected(bytes);
         assert_rejected(&run, "image.unsupported", what);
         assert!(run.stderr.contains(what), "{}", run.stderr);
-        let is_named = !matches!(what, "is a BMP file") && !what.contains("known format");
+        let command = ["convert it: `", "develop it", "take a frame: `"];
         assert!(
-            !is_named || run.stderr.contains("convert it"),
+            what.contains("known format") || command.iter().any(|hint| run.stderr.contains(hint)),
             "{}",
             run.stderr
         );
@@ -158,6 +167,63 @@ fn cmyk_is_converted() {
             // Decoders round their transforms differently.
             assert!(largest <= 3, "{what}: {largest} of 255 levels");
         }
+    }
+}
+
+/// A profile of inks is used, as Little CMS uses it. The picture is not converted twice: the result has no profile.
+#[test]
+fn cmyk_is_converted_by_its_profile() {
+    let bench = Bench::new();
+    let read = |name: &str| {
+        std::fs::read(format!(
+            "{}/tests/bench/pictures/{name}",
+            env!("CARGO_MANIFEST_DIR")
+        ))
+        .unwrap()
+    };
+    let expected = |name: &str| {
+        let picture = image::load_from_memory(&read(name)).unwrap();
+        picture.into_rgb8().into_raw()
+    };
+    let marker = jpeg::CMYK
+        .windows(7)
+        .position(|bytes| bytes == b"\0\x0EAdobe")
+        .unwrap();
+    let mut ycck = jpeg::CMYK.to_vec();
+    ycck[marker + 13] = 2;
+    let bare = [&jpeg::CMYK[..marker - 2], &jpeg::CMYK[marker + 14..]].concat();
+    for (what, bytes, expected) in [
+        ("CMYK", jpeg::CMYK.to_vec(), expected("cmyk_srgb.png")),
+        ("CMYK without the marker", bare, expected("cmyk_srgb.png")),
+        ("YCCK", ycck, expected("ycck_srgb.png")),
+    ] {
+        let run = bench.edit(
+            &jpeg::with_profile(&bytes, jpeg::INKS),
+            &still(WIDTH, HEIGHT),
+        );
+        assert_eq!(run.warnings(), ["image.cmyk", "region.no_motion"], "{what}");
+        assert!(
+            run.stderr.contains("by its colour profile"),
+            "{}",
+            run.stderr
+        );
+        let (info, data) = png_file::decode(&bench.read("out.png"));
+        assert_eq!(info.color_type, ColorType::Rgb, "{what}");
+        assert!(info.icc_profile.is_none(), "{what}");
+        let differences = data
+            .iter()
+            .zip(&expected)
+            .map(|(a, b)| f64::from(a.abs_diff(*b)));
+        let (largest, sum) = differences.fold((0.0, 0.0), |(largest, sum): (f64, f64), each| {
+            (largest.max(each), sum + each)
+        });
+        let mean = sum / data.len() as f64;
+        println!("{what}: {mean:.2} levels, at most {largest}");
+        // They interpolate the table in other ways: in pyramids and linearly.
+        assert!(
+            mean <= 1.0 && largest <= 8.0,
+            "{what}: {mean:.2} levels, at most {largest}"
+        );
     }
 }
 

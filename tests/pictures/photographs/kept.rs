@@ -323,4 +323,24 @@ fn a_batch_keeps_or_strips_as_it_is_told() {
     assert!(!has_exif());
     assert_eq!(run(&["--strip-metadata"]), None);
     assert!(run(&[]).is_some() && has_exif());
+    // The report of the edit is a part of the file too.
+    let has_report = || {
+        let text = bench.read("out/cat.png");
+        text.windows(8).any(|bytes| bytes == b"dragnext")
+    };
+    assert!(has_report());
+    assert!(run(&["--no-metadata"]).is_some() && !has_report());
+    assert_eq!(run(&["--no-metadata"]), None);
+    assert!(run(&[]).is_some() && has_report());
+    // A killed run may have written a result that it did not record.
+    std::fs::remove_dir_all(bench.path("out/records")).unwrap();
+    let refused = bench
+        .dragnext(["batch", "in", "-o", "out", "--no-metadata", "--model"])
+        .arg(&model)
+        .any_stdout()
+        .any_stderr()
+        .ended()
+        .assert(1);
+    refused.stderr_has("out/cat.png: was created by another program");
+    assert!(has_report());
 }

@@ -1,8 +1,10 @@
 //! Fused attention: one kernel per pass. Scores are never stored in memory.
 
-use super::{AttentionGradients, AttentionInputs, AttentionOutputs, ds_scale, key_stride, scale};
+use super::{
+    AttentionGradients, AttentionInputs, AttentionOutputs, Gradient, ds_scale, key_stride, scale,
+};
 use crate::kernels::AttentionShape;
-use crate::kernels::cuda::driver::{Address, Format, KernelArgument};
+use crate::kernels::cuda::driver::{Format, KernelArgument};
 use crate::kernels::cuda::memory::Buffer;
 
 /// Threads per block.
@@ -123,25 +125,31 @@ pub(super) fn attention(
     }
 }
 
+/// The kernel of dq computes the sum of o * `d_o` over each head, which the kernel of dk and dv reads.
 pub(super) fn attention_backward(
     inputs: AttentionInputs,
     tiles: KernelTiles,
     outputs: AttentionOutputs,
-    delta: &Buffer,
     gradients: &AttentionGradients,
 ) {
     let AttentionInputs { shape, q, k, v } = inputs;
-    let read: [Address; 6] = [q, k, v, outputs.d_o, outputs.stats, delta].map(Buffer::address);
-    let arguments = |written: &[&Buffer]| -> Vec<KernelArgument> {
-        let addresses = read
-            .iter()
-            .copied()
-            .chain(written.iter().map(|buffer| buffer.address()))
-            .map(KernelArgument::Pointer);
-        addresses
-            .chain([ds_scale(&shape).into()])
-            .chain(sizes(&shape, key_stride(&shape, k)))
-            .collect()
+    let AttentionOutputs { stats, o, d_o } = outputs;
+    let rows = shape.batch * shape.heads * shape.queries;
+    let delta = gradients
+        .dkv
+        .is_some()
+        .then(|| Buffer::uninit(q.gpu(), Format::F32, rows));
+    let sizes: Vec<KernelArgument> = [gradients.stride.into(), ds_scale(&shape).into()]
+        .into_iter()
+        .chain(sizes(&shape, key_stride(&shape, k)))
+        .collect();
+    let arguments = |buffers: &[&Buffer], written: &[Gradient]| {
+        let read = buffers.iter().map(|buffer| (*buffer).into());
+        let written = written.iter().map(|gradient| gradient.address().into());
+        let pointers = read.chain([delta.as_ref().into()]).chain(written);
+        pointers
+            .chain(sizes.iter().copied())
+            .collect::<Vec<KernelArgument>>()
     };
     launch(
         "attention_backward_q",
@@ -149,16 +157,16 @@ pub(super) fn attention_backward(
         shape.batch,
         shape.queries,
         tiles.backward_q,
-        &arguments(&[gradients.dq]),
+        &arguments(&[q, k, v, o, d_o, stats], &[gradients.dq]),
     );
-    if let Some([dk, dv]) = gradients.dkv {
+    if let Some(dkv) = gradients.dkv {
         launch(
             "attention_backward_kv",
             &inputs,
             shape.batch,
             shape.keys,
             tiles.backward_kv,
-            &arguments(&[dk, dv]),
+            &arguments(&[q, k, v, d_o, stats], &dkv),
         );
     }
 }

@@ -1,7 +1,9 @@
 //! Attention as matrix products around a softmax, for f32 and for head sizes without a fused
 //! kernel. It is computed in blocks of heads or queries, to bound the memory of the scores.
 
-use super::{AttentionGradients, AttentionInputs, AttentionOutputs, ds_scale, key_stride, scale};
+use super::{
+    AttentionGradients, AttentionInputs, AttentionOutputs, Gradient, ds_scale, key_stride, scale,
+};
 use crate::kernels::AttentionShape;
 use crate::kernels::cuda::driver::{Address, Format, Gemm, MatrixView};
 use crate::kernels::cuda::memory::Buffer;
@@ -65,15 +67,27 @@ struct BlockMatrices {
 }
 
 impl BlockMatrices {
-    /// Views queries, outputs, or their gradients.
+    /// Views queries, outputs, or the gradient of outputs.
     fn of_queries(&self, buffer: &Buffer) -> MatrixView {
         let row = self.block.picture * self.shape.queries + self.block.query;
         self.view(buffer, row)
     }
 
-    /// Views keys, values, or their gradients of the picture whose values begin at `start`.
+    /// Views keys or values of the picture whose values begin at `start`.
     fn of_keys(&self, buffer: &Buffer, start: usize) -> MatrixView {
         self.view(buffer, start / self.shape.channels())
+    }
+
+    /// Views a gradient that the pass writes, from row `row` on, with `stride` values from one row to the next.
+    fn of_gradient(&self, gradient: Gradient, stride: usize, row: usize) -> MatrixView {
+        let Gradient { buffer, offset } = gradient;
+        let first = offset + row * stride + self.block.head * self.shape.head_size;
+        MatrixView {
+            address: buffer.address_of(first),
+            format: buffer.format(),
+            stride,
+            batch_stride: self.shape.head_size,
+        }
     }
 
     fn view(&self, buffer: &Buffer, row: usize) -> MatrixView {
@@ -210,14 +224,32 @@ pub(super) fn attention(inputs: AttentionInputs, sources: &[usize], stats: &Buff
     }
 }
 
+/// Returns the sum of o * `d_o` over the channels of every head (batch, heads, queries), which the
+/// gradients of all scores of a query share.
+fn delta(shape: &AttentionShape, outputs: AttentionOutputs) -> Buffer {
+    let (gpu, rows) = (outputs.o.gpu(), shape.batch * shape.heads * shape.queries);
+    let delta = Buffer::uninit(gpu, Format::F32, rows);
+    let arguments = [
+        outputs.o.into(),
+        outputs.d_o.into(),
+        (&delta).into(),
+        shape.batch.into(),
+        shape.heads.into(),
+        shape.queries.into(),
+        shape.head_size.into(),
+    ];
+    let kernel = format!("attention_delta_{}", outputs.o.format().name());
+    gpu.launch_elementwise(&kernel, rows, &arguments);
+    delta
+}
+
 pub(super) fn attention_backward(
     inputs: AttentionInputs,
     outputs: AttentionOutputs,
-    delta: &Buffer,
     gradients: &AttentionGradients,
 ) {
     let AttentionInputs { shape, q, k, v } = inputs;
-    let gpu = q.gpu();
+    let (gpu, delta) = (q.gpu(), delta(&shape, outputs));
     let stride = key_stride(&shape, k);
     // The gradients of the scaled scores are stored times a power of two.
     let (scale, ds_scale) = (scale(&shape), ds_scale(&shape));
@@ -239,7 +271,7 @@ pub(super) fn attention_backward(
             (&scores).into(),
             (&dp).into(),
             matrices.of_rows(outputs.stats).into(),
-            matrices.of_rows(delta).into(),
+            matrices.of_rows(&delta).into(),
             (&p).into(),
             (&ds).into(),
             scale.into(),
@@ -252,27 +284,28 @@ pub(super) fn attention_backward(
             [gpu.grid_size(block.rows(), ROWS_PER_BLOCK), 1, 1],
             &arguments,
         );
+        let query = block.picture * shape.queries + block.query;
         gpu.gemm(&Gemm {
             alpha,
             ..matrices.outputs(
                 matrices.of_scores(&ds),
                 matrices.of_keys(k, source),
-                matrices.of_queries(gradients.dq),
+                matrices.of_gradient(gradients.dq, gradients.stride, query),
             )
         });
         if let Some([dk, dv]) = gradients.dkv {
-            let own = block.picture * shape.keys * shape.channels();
+            let own = block.picture * shape.keys;
             gpu.gemm(&matrices.key_gradients(
                 matrices.of_scores(&p),
                 d_o,
-                matrices.of_keys(dv, own),
+                matrices.of_gradient(dv, gradients.stride, own),
             ));
             gpu.gemm(&Gemm {
                 alpha,
                 ..matrices.key_gradients(
                     matrices.of_scores(&ds),
                     matrices.of_queries(q),
-                    matrices.of_keys(dk, own),
+                    matrices.of_gradient(dk, gradients.stride, own),
                 )
             });
         }

@@ -69,6 +69,16 @@ pub struct LibraryVersions {
     pub cudnn: Result<String, DeviceUnavailable>,
 }
 
+/// The kernels in the forms that a driver loads.
+#[derive(Debug, Clone)]
+pub struct Kernels {
+    /// PTX, which the driver compiles for any GPU. Its entry points are the names of the kernels.
+    pub ptx: String,
+    /// Returns machine code (a cubin) for a compute capability, major and minor; `None` if there is none. If the driver rejects it, the PTX
+    /// is loaded.
+    pub machine_code: fn((u32, u32)) -> Option<Vec<u8>>,
+}
+
 impl CudaDevice {
     /// Returns the number of GPUs, at least one, including those that are too old.
     ///
@@ -79,11 +89,11 @@ impl CudaDevice {
         context::start()
     }
 
-    /// Opens GPU `index` and loads `kernels`, which is PTX.
+    /// Opens GPU `index` and loads `kernels`.
     ///
     /// # Errors
     /// [`DeviceUnavailable`].
-    pub fn open(index: usize, kernels: &str) -> Result<Self, DeviceUnavailable> {
+    pub fn open(index: usize, kernels: &Kernels) -> Result<Self, DeviceUnavailable> {
         let context = Arc::new(Context::open(index)?);
         cublaslt::load()?;
         let module = KernelModule::load(Arc::clone(&context), kernels)?;
@@ -241,11 +251,13 @@ impl Driver for CudaDevice {
 
     fn description(&self) -> String {
         format!(
-            "{:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} workspace {:?}",
             self.name(),
             self.compute_capability(),
             self.driver_version(),
-            self.library_versions()
+            self.library_versions(),
+            self.module.form(),
+            self.cudnn.as_ref().map_or(0, Cudnn::workspace_limit)
         )
     }
 }
@@ -273,7 +285,9 @@ mod tests {
             eprintln!("skipped: this machine has a driver");
             return;
         }
-        let Err(DeviceUnavailable::NoDriver { searched, .. }) = CudaDevice::open(0, "") else {
+        let Err(DeviceUnavailable::NoDriver { searched, .. }) =
+            CudaDevice::open(0, &crate::kernels::cuda::kernels())
+        else {
             panic!("there is no driver")
         };
         assert_eq!(searched, NvidiaLibrary::Driver.candidates());

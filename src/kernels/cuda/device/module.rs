@@ -1,5 +1,5 @@
-//! The kernels: the driver compiles their PTX when the device is opened; launches look them up by
-//! name.
+//! The kernels: the driver loads their machine code, or compiles their PTX, when the device is opened;
+//! launches look them up by name.
 
 use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -14,9 +14,9 @@ use cudarc::driver::sys::{
 use crate::kernels::cuda::driver::{KernelArgument, Launch};
 use crate::kernels::fault::DeviceFault;
 
-use super::DeviceUnavailable;
 use super::call::{CallFailure, call, lost};
 use super::context::Context;
+use super::{DeviceUnavailable, Kernels};
 
 /// Bytes of the compiler's error log.
 const LOG: usize = 16 << 10;
@@ -29,11 +29,21 @@ const USUAL_SHARED: u32 = 48 << 10;
 /// Maximum number of kernel arguments.
 const ARGUMENTS: usize = 32;
 
+/// What the driver loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KernelForm {
+    /// Machine code for the GPU.
+    MachineCode,
+    /// PTX, which the driver compiled.
+    Ptx,
+}
+
 /// A loaded module.
 #[derive(Debug)]
 pub(super) struct KernelModule {
     context: Arc<Context>,
     handle: CUmodule,
+    form: KernelForm,
     kernels: HashMap<String, Kernel>,
 }
 
@@ -52,27 +62,54 @@ struct Kernel {
 }
 
 impl KernelModule {
-    /// Loads `source`, which is PTX.
-    pub(super) fn load(context: Arc<Context>, source: &str) -> Result<Self, DeviceUnavailable> {
-        let text = CString::new(source).map_err(|_| DeviceUnavailable::Kernels {
+    /// Loads the machine code for the GPU, or the PTX if there is none or the driver rejects it, as that of a
+    /// GPU with an architecture of its own does.
+    pub(super) fn load(
+        context: Arc<Context>,
+        kernels: &Kernels,
+    ) -> Result<Self, DeviceUnavailable> {
+        if let Some(code) = (kernels.machine_code)(context.capability()?) {
+            let form = KernelForm::MachineCode;
+            let loaded = Self::load_image(Arc::clone(&context), &code, form, &kernels.ptx);
+            if loaded.is_ok() {
+                return loaded;
+            }
+        }
+        let text = CString::new(&*kernels.ptx).map_err(|_| DeviceUnavailable::Kernels {
             reason: "the PTX contains a zero byte".to_owned(),
             log: String::new(),
         })?;
-        let handle = compile(&text)?;
+        let image = text.as_bytes_with_nul();
+        Self::load_image(context, image, KernelForm::Ptx, &kernels.ptx)
+    }
+
+    /// Loads `image`, which is machine code or zero-terminated PTX, with the kernels of `ptx`.
+    fn load_image(
+        context: Arc<Context>,
+        image: &[u8],
+        form: KernelForm,
+        ptx: &str,
+    ) -> Result<Self, DeviceUnavailable> {
         let mut module = Self {
             context,
-            handle,
+            handle: load_data(image)?,
+            form,
             kernels: HashMap::new(),
         };
         let large = module
             .context
             .attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?
             .min(LARGE_SHARED);
-        for name in entries(source) {
+        for name in entries(ptx) {
             let kernel = module.look_up(name, large)?;
             module.kernels.insert(name.to_owned(), kernel);
         }
         Ok(module)
+    }
+
+    /// Returns what the driver loaded.
+    pub(super) fn form(&self) -> KernelForm {
+        self.form
     }
 
     fn look_up(&self, name: &str, large: u32) -> Result<Kernel, DeviceUnavailable> {
@@ -180,8 +217,8 @@ impl Drop for KernelModule {
     }
 }
 
-/// Lets the driver compile and load PTX.
-fn compile(text: &CStr) -> Result<CUmodule, DeviceUnavailable> {
+/// Lets the driver load machine code, or compile and load zero-terminated PTX.
+fn load_data(image: &[u8]) -> Result<CUmodule, DeviceUnavailable> {
     let mut handle = ptr::null_mut();
     let mut log: Vec<c_char> = vec![0; LOG];
     let mut options = [
@@ -194,14 +231,14 @@ fn compile(text: &CStr) -> Result<CUmodule, DeviceUnavailable> {
         log.as_mut_ptr().cast(),
         ptr::without_provenance_mut(LOG - 1),
     ];
-    // SAFETY: the text is zero-terminated; there are two options, two values, and that many bytes
-    // for the log.
+    // SAFETY: PTX is zero-terminated, and the header of machine code has its length; there are two
+    // options, two values, and that many bytes for the log.
     let loaded = unsafe {
         call!(
             driver,
             cuModuleLoadDataEx(
                 &raw mut handle,
-                text.as_ptr().cast(),
+                image.as_ptr().cast(),
                 2,
                 options.as_mut_ptr(),
                 values.as_mut_ptr()

@@ -3,13 +3,38 @@
 // The gradient dS of the scores is packed into T for the products. With many keys its values are
 // small, and most of them would be subnormal in f16. So dS is multiplied by `ds_scale`, a power of
 // two, and the sums are divided by it at the end; both are exact.
+//
+// Consecutive tokens of dq, dk and dv are `d_stride` values apart, so that the three may lie side by side.
+//
+// The kernel of dq computes delta from d_o and o; the kernel of dk and dv, which follows it, reads it.
 
 #include "attention.cu"
 
+// Multiplies 16 rows in registers by rows first..first + 16 of x, value by value, and sums over D. The
+// four lanes that share two rows get both sums. Rows past `count` repeat the last row.
+template <typename T, int D>
+__device__ __forceinline__ void multiply_rows(
+    float (&sums)[2], const unsigned (&rows)[TokenTile<T, D>::STEPS][4], const T* x, unsigned first, unsigned count, unsigned stride
+) {
+    unsigned others[TokenTile<T, D>::STEPS][4];
+    TokenTile<T, D>::load(others, x, first, count, stride);
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        float sum = 0.0f;
+#pragma unroll
+        for (int i = 0; i < D / 8; i++) {
+            const unsigned a = rows[i / 2][half + i % 2 * 2], b = others[i / 2][half + i % 2 * 2];
+            sum = fmaf(low_half<T>(a), low_half<T>(b), sum);
+            sum = fmaf(high_half<T>(a), high_half<T>(b), sum);
+        }
+        sums[half] = quad_sum(sum);
+    }
+}
+
 template <typename T, int D>
 __device__ __forceinline__ void attention_backward_q(
-    const T* q, const T* k, const T* v, const T* d_o, const float* sums, const float* delta, T* dq, float ds_scale,
-    unsigned queries, unsigned keys, unsigned heads, unsigned k_stride, float scale, SharedAddress shared
+    const T* q, const T* k, const T* v, const T* o, const T* d_o, const float* sums, float* delta, T* dq, unsigned d_stride,
+    float ds_scale, unsigned queries, unsigned keys, unsigned heads, unsigned k_stride, float scale, SharedAddress shared
 ) {
     using Sizes = AttentionSizes<D>;
     using Tile = TokenTile<T, D>;
@@ -17,12 +42,12 @@ __device__ __forceinline__ void attention_backward_q(
     constexpr unsigned BUFFER = 2 * Sizes::tile * Tile::STRIDE;
     const unsigned stride = heads * D, first = (blockIdx.x * ATTENTION_WARPS + threadIdx.x / 32) * 16 * M;
     q = head_of<const T, D>(q, queries * stride);
+    o = head_of<const T, D>(o, queries * stride);
     d_o = head_of<const T, D>(d_o, queries * stride);
-    dq = head_of<T, D>(dq, queries * stride);
+    dq = head_of<T, D>(dq, queries * d_stride);
     k = head_of<const T, D>(k, k_stride);
     v = head_of<const T, D>(v, k_stride);
     sums += (blockIdx.z * heads + blockIdx.y) * queries;
-    delta += (blockIdx.z * heads + blockIdx.y) * queries;
     const float log2_scale = scale * LOG2_E;
 
     unsigned q_rows[M][Tile::STEPS][4], d_o_rows[M][Tile::STEPS][4];
@@ -32,11 +57,16 @@ __device__ __forceinline__ void attention_backward_q(
         Tile::load(q_rows[m], q, first + 16 * m, queries, stride);
         Tile::load(d_o_rows[m], d_o, first + 16 * m, queries, stride);
         Tile::clear(dq_sums[m]);
+        multiply_rows<T, D>(mean[m], d_o_rows[m], o, first + 16 * m, queries, stride);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            const unsigned query = min(first + 16 * m + 8 * half + threadIdx.x % 32 / 4, queries - 1);
-            shift[m][half] = -LOG2_E * sums[query];
-            mean[m][half] = delta[query] * ds_scale;
+            const unsigned query = first + 16 * m + 8 * half + threadIdx.x % 32 / 4;
+            // Null if there is no kernel of dk and dv.
+            if (delta && threadIdx.x % 4 == 0 && query < queries) {
+                delta[(blockIdx.z * heads + blockIdx.y) * queries + query] = mean[m][half];
+            }
+            shift[m][half] = -LOG2_E * sums[min(query, queries - 1)];
+            mean[m][half] *= ds_scale;
         }
     }
 
@@ -81,15 +111,15 @@ __device__ __forceinline__ void attention_backward_q(
     const float factor[2] = {scale / ds_scale, scale / ds_scale};
 #pragma unroll
     for (int m = 0; m < M; m++) {
-        Tile::store(dq, dq_sums[m], factor, first + 16 * m, queries, stride);
+        Tile::store(dq, dq_sums[m], factor, first + 16 * m, queries, d_stride);
     }
 }
 
 // Queries and keys swap roles: a warp holds keys, and scores are transposed.
 template <typename T, int D>
 __device__ __forceinline__ void attention_backward_kv(
-    const T* q, const T* k, const T* v, const T* d_o, const float* sums, const float* delta, T* dk, T* dv, float ds_scale,
-    unsigned queries, unsigned keys, unsigned heads, unsigned k_stride, float scale, SharedAddress shared
+    const T* q, const T* k, const T* v, const T* d_o, const float* sums, const float* delta, T* dk, T* dv, unsigned d_stride,
+    float ds_scale, unsigned queries, unsigned keys, unsigned heads, unsigned k_stride, float scale, SharedAddress shared
 ) {
     using Sizes = AttentionSizes<D>;
     using Tile = TokenTile<T, D>;
@@ -105,8 +135,8 @@ __device__ __forceinline__ void attention_backward_kv(
     d_o = head_of<const T, D>(d_o, queries * stride);
     k = head_of<const T, D>(k, k_stride);
     v = head_of<const T, D>(v, k_stride);
-    dk = head_of<T, D>(dk, keys * stride);
-    dv = head_of<T, D>(dv, keys * stride);
+    dk = head_of<T, D>(dk, keys * d_stride);
+    dv = head_of<T, D>(dv, keys * d_stride);
     sums += (blockIdx.z * heads + blockIdx.y) * queries;
     delta += (blockIdx.z * heads + blockIdx.y) * queries;
     const float log2_scale = scale * LOG2_E;
@@ -184,23 +214,23 @@ __device__ __forceinline__ void attention_backward_kv(
 #pragma unroll
     for (int m = 0; m < M; m++) {
         if (!SPLIT || !for_dk) {
-            Tile::store(dv, products[0][m], one, first + 16 * m, keys, stride);
+            Tile::store(dv, products[0][m], one, first + 16 * m, keys, d_stride);
         }
         if (!SPLIT || for_dk) {
-            Tile::store(dk, products[OUTPUTS - 1][m], factor, first + 16 * m, keys, stride);
+            Tile::store(dk, products[OUTPUTS - 1][m], factor, first + 16 * m, keys, d_stride);
         }
     }
 }
 
 #define ATTENTION_BACKWARD(D, T)                                                                              \
     ATTENTION_KERNEL(attention_backward_q, D, T, AttentionSizes<D>::q_blocks,                                 \
-                     (const T* q, const T* k, const T* v, const T* d_o, const float* sums, const float* delta, \
-                      T* dq, float ds_scale, unsigned queries, unsigned keys, unsigned heads,                 \
-                      unsigned k_stride, float scale),                                                        \
-                     q, k, v, d_o, sums, delta, dq, ds_scale)                                                 \
+                     (const T* q, const T* k, const T* v, const T* o, const T* d_o, const float* sums,        \
+                      float* delta, T* dq, unsigned d_stride, float ds_scale, unsigned queries,               \
+                      unsigned keys, unsigned heads, unsigned k_stride, float scale),                         \
+                     q, k, v, o, d_o, sums, delta, dq, d_stride, ds_scale)                                    \
     ATTENTION_KERNEL(attention_backward_kv, D, T, AttentionSizes<D>::kv_blocks,                               \
                      (const T* q, const T* k, const T* v, const T* d_o, const float* sums, const float* delta, \
-                      T* dk, T* dv, float ds_scale, unsigned queries, unsigned keys, unsigned heads,          \
-                      unsigned k_stride, float scale),                                                        \
-                     q, k, v, d_o, sums, delta, dk, dv, ds_scale)
+                      T* dk, T* dv, unsigned d_stride, float ds_scale, unsigned queries, unsigned keys,       \
+                      unsigned heads, unsigned k_stride, float scale),                                        \
+                     q, k, v, d_o, sums, delta, dk, dv, d_stride, ds_scale)
 ATTENTION_KERNELS(ATTENTION_BACKWARD)

@@ -66,7 +66,7 @@ static int fits(Tensor *x, Tensor *w, Geometry *g, Tensor *y) {
     return x->type == 0 && w->type == 0 && y->type == 0 && w->c == x->c && w->n == y->c && x->n == y->n
         && (x->h + 2 * g->pad - w->h) / g->stride + 1 == y->h && (x->w + 2 * g->pad - w->w) / g->stride + 1 == y->w;
 }
-// The first algorithm is not deterministic, the second needs too much workspace, the third is acceptable.
+// The first algorithm is not deterministic, the second needs too much workspace, unless there is FAKE_WORKSPACE, the third is acceptable.
 static int heuristics(int deterministic, int other, int capacity, int *count, Performance *found) {
     if (capacity < 3) return BAD_PARAM;
     found[0] = (Performance){other, 0, 1, 16, 0, 0, {0}};
@@ -100,7 +100,8 @@ int cudnnGetConvolutionBackwardDataWorkspaceSize(void *handle, Tensor *w, Tensor
 
 static void check(const char *call, Geometry *g, int algorithm, uint64_t scratch, size_t bytes) {
     begin(call);
-    if (g->math != 3 || algorithm != 1 || bytes != 3u << 20) die(call, "not the acceptable algorithm");
+    int large = getenv("FAKE_WORKSPACE") != 0;
+    if (g->math != (large ? 1 : 3) || algorithm != 1 || bytes != (large ? 257u : 3u) << 20) die(call, "not the acceptable algorithm");
     memory(scratch, bytes / 4);
 }
 static float *element(Tensor *t, uint64_t address, int n, int h, int w, int c) { return memory(address + 4 * (uint64_t)(((n * t->h + h) * t->w + w) * t->c + c), 1); }

@@ -231,9 +231,10 @@ int cuStreamQuery(void *stream) { ENTER if (stream != STREAM) return INVALID_VAL
 int cuGetErrorName(int code, const char **text) { *text = code == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : code == INVALID_PTX ? "CUDA_ERROR_INVALID_PTX" : 0; return *text ? SUCCESS : INVALID_VALUE; }
 int cuGetErrorString(int code, const char **text) { *text = code == 700 ? "an illegal memory access was encountered" : 0; return *text ? SUCCESS : INVALID_VALUE; }
 
-// Kernels. The entry points of the tests' modules run the same kernel, (float *x, unsigned n, float value): x[i] += value. Those of the program
-// compute nothing.
+// Kernels. The entry points of the tests' modules run the same kernel, (float *x, unsigned n, float value): x[i] += factor * value, where the
+// factor is that of the image, `factor N`, or 1. Those of the program compute nothing.
 static char *source;
+static float factor;
 int cuModuleLoadDataEx(void **module, const char *image, unsigned count, const int *options, void **values) {
     ENTER
     if (count != 2 || options[0] != 5 || options[1] != 6) die(__func__, "expected the two error log options");
@@ -242,6 +243,8 @@ int cuModuleLoadDataEx(void **module, const char *image, unsigned count, const i
         return INVALID_PTX;
     }
     source = strdup(image);
+    const char *own = strstr(image, "factor ");
+    factor = own ? (float)atof(own + 7) : 1;
     modules++;
     *module = &modules;
     return SUCCESS;
@@ -271,6 +274,6 @@ int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned 
     if (strcmp(name, "add_value") && strcmp(name, "attention_add")) return SUCCESS;
     size_t count = *(unsigned *)arguments[1];
     float *elements = fake_memory(__func__, *(uint64_t *)arguments[0], 4 * count);
-    for (size_t i = 0; i < count; i++) elements[i] += *(float *)arguments[2];
+    for (size_t i = 0; i < count; i++) elements[i] += factor * *(float *)arguments[2];
     return SUCCESS;
 }

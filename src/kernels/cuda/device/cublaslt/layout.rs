@@ -19,7 +19,7 @@ pub(super) struct ColumnMajor {
     pub(super) leading: usize,
     /// Elements from one matrix of a batch to the next.
     pub(super) batch_stride: usize,
-    /// Largest power of two up to 16 that divides the address.
+    /// Largest power of two up to 16 that divides the addresses of all matrices of the batch.
     pub(super) alignment: u32,
 }
 
@@ -78,19 +78,19 @@ pub(super) fn gemm_layout(gemm: &Gemm, precision: Precision) -> Result<GemmLayou
     let add = gemm.add.map_or(c, |(add, _)| add);
     Ok(GemmLayout {
         left: if b_transposed {
-            column_major(b, cols, inner)
+            column_major(b, cols, inner, batch)
         } else {
-            column_major(b, inner, cols)
+            column_major(b, inner, cols, batch)
         }?,
         left_transposed: b_transposed,
         right: if a_transposed {
-            column_major(a, inner, rows)
+            column_major(a, inner, rows, batch)
         } else {
-            column_major(a, rows, inner)
+            column_major(a, rows, inner, batch)
         }?,
         right_transposed: a_transposed,
-        c: column_major(add, rows, cols)?,
-        d: column_major(c, rows, cols)?,
+        c: column_major(add, rows, cols, batch)?,
+        d: column_major(c, rows, cols, batch)?,
         batch,
         bias: gemm.bias.map(alignment),
         precision,
@@ -128,7 +128,12 @@ fn merged(gemm: &Gemm) -> Gemm {
 }
 
 /// Views `rows` rows of `cols` elements as a column-major matrix, whose columns they are.
-fn column_major(stored: MatrixView, rows: usize, cols: usize) -> Result<ColumnMajor, &'static str> {
+fn column_major(
+    stored: MatrixView,
+    rows: usize,
+    cols: usize,
+    batch: usize,
+) -> Result<ColumnMajor, &'static str> {
     // A single row has no stride, but cuBLASLt requires a valid leading dimension.
     let leading = if rows <= 1 {
         stored.stride.max(cols)
@@ -144,7 +149,13 @@ fn column_major(stored: MatrixView, rows: usize, cols: usize) -> Result<ColumnMa
         cols: rows,
         leading,
         batch_stride: stored.batch_stride,
-        alignment: alignment(stored.address),
+        alignment: if batch > 1 {
+            // That of every matrix of the batch.
+            let spacing = stored.batch_stride * stored.format.bytes();
+            alignment(Address(stored.address.0 | spacing as u64))
+        } else {
+            alignment(stored.address)
+        },
     })
 }
 

@@ -32,6 +32,8 @@ use plan::{Algorithm, Choice, ConvolutionPlan};
 pub(super) struct Cudnn {
     context: Arc<Context>,
     memory: Arc<DeviceMemory>,
+    /// Maximum bytes of workspace of an algorithm.
+    workspace_limit: u64,
     state: Mutex<CudnnState>,
 }
 
@@ -82,6 +84,7 @@ impl Cudnn {
         unsafe { call!(cudnn, cudnnCreate(&raw mut handle)) }?;
         let library = Self {
             context,
+            workspace_limit: plan::workspace_limit(memory.bytes().free),
             memory,
             state: Mutex::new(CudnnState {
                 handle,
@@ -96,6 +99,11 @@ impl Cudnn {
             )
         }?;
         Ok(library)
+    }
+
+    /// Returns the largest workspace in bytes that an algorithm may take. The choice of algorithms depends on it.
+    pub(super) fn workspace_limit(&self) -> u64 {
+        self.workspace_limit
     }
 
     /// Runs a convolution as far as cuDNN supports it.
@@ -164,7 +172,8 @@ impl Cudnn {
         Ok(match plans.entry(*shape) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                entry.insert(self.attempt(|| ConvolutionPlan::new(handle, shape))?)
+                let plan = || ConvolutionPlan::new(handle, shape, self.workspace_limit);
+                entry.insert(self.attempt(plan)?)
             }
         })
     }

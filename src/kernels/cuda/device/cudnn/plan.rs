@@ -13,8 +13,8 @@ use super::super::call::{LibraryFailure, Status, call, split_unsupported};
 use super::descriptors::ConvolutionDescriptors;
 use super::support;
 
-/// Maximum bytes of workspace.
-const WORKSPACE: usize = 256 << 20;
+/// The limits of workspaces in bytes on GPUs with little and with much free memory.
+const WORKSPACES: [u64; 2] = [256 << 20, 4 << 30];
 /// More than the number of algorithms times math modes.
 const ALGORITHMS: usize = 16;
 
@@ -43,20 +43,34 @@ pub(super) struct Choice<T> {
     pub(super) workspace: usize,
 }
 
+/// Returns the largest workspace in bytes that an algorithm may take where `free` bytes are free: a power of two of up to a quarter of
+/// them, so that runs with about the same free memory choose the same algorithms.
+pub(super) fn workspace_limit(free: u64) -> u64 {
+    let [least, most] = WORKSPACES;
+    let exponent = (free / 4).max(1).ilog2();
+    (1 << exponent).clamp(least, most)
+}
+
 impl ConvolutionPlan {
-    pub(super) fn new(handle: cudnnHandle_t, shape: &Convolution) -> Result<Self, LibraryFailure> {
+    /// Chooses algorithms that take at most `limit` bytes of workspace.
+    pub(super) fn new(
+        handle: cudnnHandle_t,
+        shape: &Convolution,
+        limit: u64,
+    ) -> Result<Self, LibraryFailure> {
         support::check(shape).map_err(|reason| LibraryFailure::Unsupported(reason.to_owned()))?;
         let descriptors = ConvolutionDescriptors::new(shape)?;
         let algorithm = match shape.direction {
-            Direction::Backward => Algorithm::Backward(backward(handle, &descriptors)?),
+            Direction::Backward => Algorithm::Backward(backward(handle, &descriptors, limit)?),
             Direction::Forward => {
-                let bare = forward(handle, &descriptors)?;
+                let bare = forward(handle, &descriptors, limit)?;
                 // The only algorithm that cuDNN can fuse with the identity; others require a ReLU.
                 let fusable = ForwardAlgorithm::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM;
                 let fused = if bare.algorithm == fusable {
                     Ok(bare)
                 } else {
-                    split_unsupported(forward_with(handle, &descriptors, fusable, bare.math))?
+                    let choice = forward_with(handle, &descriptors, (fusable, bare.math), limit);
+                    split_unsupported(choice)?
                 };
                 Algorithm::Forward { bare, fused }
             }
@@ -72,6 +86,7 @@ impl ConvolutionPlan {
 fn forward(
     handle: cudnnHandle_t,
     descriptors: &ConvolutionDescriptors,
+    limit: u64,
 ) -> Result<Choice<ForwardAlgorithm>, LibraryFailure> {
     let ConvolutionDescriptors {
         x,
@@ -106,7 +121,7 @@ fn forward(
             && result.determinism == cudnnDeterminism_t::CUDNN_DETERMINISTIC
             && is_precise(result.algo)
         {
-            match forward_with(handle, descriptors, result.algo, result.mathType) {
+            match forward_with(handle, descriptors, (result.algo, result.mathType), limit) {
                 Err(unsupported @ LibraryFailure::Unsupported(_)) => refusal = unsupported,
                 choice => return choice,
             }
@@ -130,8 +145,8 @@ fn is_precise(algorithm: ForwardAlgorithm) -> bool {
 fn forward_with(
     handle: cudnnHandle_t,
     descriptors: &ConvolutionDescriptors,
-    algorithm: ForwardAlgorithm,
-    math: cudnnMathType_t,
+    (algorithm, math): (ForwardAlgorithm, cudnnMathType_t),
+    limit: u64,
 ) -> Result<Choice<ForwardAlgorithm>, LibraryFailure> {
     let ConvolutionDescriptors {
         x,
@@ -162,13 +177,14 @@ fn forward_with(
         math,
         workspace,
     }
-    .limited()
+    .limited(limit)
 }
 
 /// Returns the fastest acceptable algorithm for the backward pass, by the library's estimate.
 fn backward(
     handle: cudnnHandle_t,
     descriptors: &ConvolutionDescriptors,
+    limit: u64,
 ) -> Result<Choice<BackwardAlgorithm>, LibraryFailure> {
     let ConvolutionDescriptors {
         x,
@@ -205,7 +221,7 @@ fn backward(
             && result.determinism == cudnnDeterminism_t::CUDNN_DETERMINISTIC
             && precise
         {
-            match backward_with(handle, descriptors, result.algo, result.mathType) {
+            match backward_with(handle, descriptors, (result.algo, result.mathType), limit) {
                 Err(unsupported @ LibraryFailure::Unsupported(_)) => refusal = unsupported,
                 choice => return choice,
             }
@@ -218,8 +234,8 @@ fn backward(
 fn backward_with(
     handle: cudnnHandle_t,
     descriptors: &ConvolutionDescriptors,
-    algorithm: BackwardAlgorithm,
-    math: cudnnMathType_t,
+    (algorithm, math): (BackwardAlgorithm, cudnnMathType_t),
+    limit: u64,
 ) -> Result<Choice<BackwardAlgorithm>, LibraryFailure> {
     let ConvolutionDescriptors {
         x,
@@ -250,13 +266,13 @@ fn backward_with(
         math,
         workspace,
     }
-    .limited()
+    .limited(limit)
 }
 
 impl<T> Choice<T> {
     /// Rejects an algorithm whose workspace is too large.
-    fn limited(self) -> Result<Self, LibraryFailure> {
-        if self.workspace <= WORKSPACE {
+    fn limited(self, limit: u64) -> Result<Self, LibraryFailure> {
+        if self.workspace as u64 <= limit {
             Ok(self)
         } else {
             Err(LibraryFailure::Unsupported(format!(
@@ -264,5 +280,17 @@ impl<T> Choice<T> {
                 self.workspace
             )))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workspaces_follow_the_free_memory() {
+        let mib = |free: u64| workspace_limit(free << 20) >> 20;
+        let limits = [0, 500, 3_900, 4_096, 7_900, 11_900, 23_500, 80_000].map(mib);
+        assert_eq!(limits, [256, 256, 512, 1024, 1024, 2048, 4096, 4096]);
     }
 }
