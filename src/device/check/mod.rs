@@ -180,6 +180,7 @@ pub(super) fn test_report(wrong: &[Format]) -> CheckReport {
         report.add_network(
             format,
             10,
+            0.5,
             is_wrong.then_some(difference).into_iter().collect(),
         );
     }
