@@ -1,7 +1,9 @@
 //! SHA-256 as hexadecimal text.
 
 use std::fmt::Write;
+use std::fs::File;
 use std::io::{self, Read};
+use std::sync::OnceLock;
 
 use sha2::{Digest, Sha256};
 
@@ -35,6 +37,20 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
             let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
             text
         })
+}
+
+/// Returns the SHA-256 of the running program; `None` where it cannot read its own file. Its version is not enough: another build may round
+/// differently.
+pub(crate) fn program() -> Option<&'static str> {
+    static PROGRAM: OnceLock<Option<String>> = OnceLock::new();
+    let read = || {
+        // On Linux this is the file that runs, even when it was replaced since.
+        let file = File::open("/proc/self/exe")
+            .or_else(|_| File::open(std::env::current_exe()?))
+            .ok();
+        sha256_of(&mut file?).ok()
+    };
+    PROGRAM.get_or_init(read).as_deref()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The library's face: a model in memory that edits pictures.
 
 use crate::cache::Cache;
-use crate::device::{BackendChoice, Compute, Device, Dtype};
+use crate::device::{BackendChoice, Compute, Device, Dtype, Trust};
 use crate::diffusion::Seeded;
 use crate::drag_file::DragFile;
 use crate::edit::Canvas;
@@ -22,7 +22,7 @@ pub struct Editor {
 }
 
 impl Editor {
-    /// Opens a model on the first GPU that can be used, else on the CPU: `demo`, a folder in diffusers' layout, or a model of the
+    /// Opens a model on the first GPU that can be used and computes what the CPU computes, else on the CPU: `demo`, a folder in diffusers' layout, or a model of the
     /// Hugging Face hub that is in its cache. Nothing is fetched.
     ///
     /// # Errors
@@ -45,7 +45,7 @@ impl Editor {
     /// As [`Editor::open_on`].
     pub fn of(model: Model, device: Device, dtype: Dtype) -> Result<Self> {
         let facts = ModelFacts::of(&model)?;
-        let compute = Compute::choose(device, BackendChoice::Auto, dtype)?;
+        let compute = Compute::choose(device, BackendChoice::Auto, dtype, Trust::Checked)?;
         let pipeline = compute.load(model, &mut Silent, &Interrupt::never())?;
         Ok(Self { pipeline, facts })
     }

@@ -32,6 +32,7 @@ kinds! {
         DeviceCpu "device.cpu" "no GPU can be used; the CPU is used instead";
         DeviceConvolutions "device.convolutions" "the GPU's library refused convolutions; slower kernels computed them";
         DeviceBackend "device.backend" "our own kernels cannot be used; candle's are used instead";
+        DeviceTrusted "device.trusted" "a GPU that failed its check is used because of `--trust-device`";
         LoraNotTrained "lora.not_trained" "nothing moves, so no LoRA is trained";
         LoraPartial "lora.partial" "the LoRA file covers only some of the attention layers";
         LikeModel "like.model" "`--like`: the model of the other picture is a folder and is not used";

@@ -20,7 +20,7 @@ pub(super) fn read(path: &Path, wanted: &[NamedLength]) -> std::io::Result<Vec<u
 }
 
 /// Creates the folder, accessible to its owner only, because entries are derived from private pictures.
-pub(super) fn make(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn make(folder: &Path) -> std::io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

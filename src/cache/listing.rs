@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Serialize, Serializer};
 
+use super::CHECKS_FOLDER;
 use super::entry::{EntryInfo, EntryKind};
 use super::folder::{StoredEntry, entries};
 use crate::error::{Error, Result};
@@ -74,8 +75,8 @@ fn info(path: &Path) -> EntryInfo {
         .unwrap_or_default()
 }
 
-/// Removes entries that were not used for `older_than`, and temporary files of killed runs. Returns the number of removed entries
-/// and their bytes.
+/// Removes entries that were not used for `older_than`, checks of devices that are as old, and temporary files of killed runs. Returns the number of
+/// removed entries and their bytes.
 ///
 /// # Errors
 /// [`Error::File`] when the folder exists but cannot be read, [`Error::Output`] for the first entry that cannot be removed.
@@ -93,8 +94,23 @@ pub fn clear(folder: &Path, older_than: Duration) -> Result<(usize, u64)> {
             Err(error) => return Err(files::write_failed(&entry.path, &error)),
         }
     }
+    remove_checks(&folder.join(CHECKS_FOLDER), now, older_than);
     files::remove_orphans(folder);
     Ok((count, bytes))
+}
+
+/// Removes the checks of devices that are at least so old. One that cannot be removed stays; it is small.
+fn remove_checks(folder: &Path, now: SystemTime, older_than: Duration) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        let is_old =
+            modified.is_ok_and(|time| now.duration_since(time).unwrap_or_default() >= older_than);
+        let is_check = entry.path().extension().is_some_and(|end| end == "json");
+        if is_check && is_old {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+    files::remove_orphans(folder);
 }
 
 fn stored(folder: &Path) -> Result<Vec<StoredEntry>> {

@@ -12,6 +12,8 @@
 //! | `folder` | files of entries: reading, listing and eviction |
 //! | `store` | looking up and writing entries, on the disk and in memory |
 //! | `listing` | listing for users, and removal |
+//!
+//! The folder also has the checks of devices ([`crate::device::check`]), in a folder of their own.
 
 mod entry;
 mod folder;
@@ -19,7 +21,11 @@ mod listing;
 mod location;
 mod store;
 
+/// The folder, in the folder of the cache, of what is remembered of devices.
+pub(crate) const CHECKS_FOLDER: &str = "checks";
+
 pub use entry::{EntryInfo, EntryKind, EntryName};
+pub(crate) use folder::make as make_folder;
 pub use listing::{ListedEntry, clear, list};
 pub use location::CacheLocation;
 pub use store::Cache;

@@ -183,6 +183,9 @@ pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
         check_methods(&arguments.methods, &arguments.choice(), None)?;
     }
     let compute = arguments.compute.choose()?;
+    if !arguments.quiet {
+        report::print_warnings(&compute.warnings);
+    }
     let drag = match &arguments.drag {
         Some(path) => {
             let drag = read_drag_file(path)?;

@@ -78,7 +78,7 @@ const OUTPUT: &str = "dragnext-check";
 pub(super) fn run(arguments: &Arguments, interrupt: &Interrupt) -> Result<()> {
     let compute = arguments.compute.choose()?;
     if !arguments.quiet {
-        report::print_warnings(compute.warning.as_slice());
+        report::print_warnings(&compute.warnings);
     }
     let cases = golden::find(&arguments.folder, &arguments.only)?;
     let reader = CaseReader {

@@ -1,7 +1,7 @@
 //! `--device`, `--backend` and `--dtype`, the flags of every command that runs the network.
 
 pub(super) use crate::device::Compute;
-use crate::device::{BackendChoice, Device, Dtype};
+use crate::device::{BackendChoice, Device, Dtype, Trust};
 use crate::error::Result;
 
 /// The device, the backend and the number format.
@@ -18,6 +18,13 @@ pub(super) struct ComputeArguments {
     /// Number format of weights and activations.
     #[arg(long, value_enum, default_value = "auto", env = "DRAGNEXT_DTYPE")]
     dtype: Dtype,
+
+    /// Use a GPU without its check, or although it failed.
+    ///
+    /// Before its first use with this driver and program, a GPU is compared with the CPU, which takes about two seconds. One that computes something
+    /// else is not used: `auto` goes on to candle's kernels and to the CPU. `dragnext doctor --check` shows what differs.
+    #[arg(long)]
+    trust_device: bool,
 }
 
 impl ComputeArguments {
@@ -26,6 +33,11 @@ impl ComputeArguments {
     /// # Errors
     /// As [`Compute::choose`].
     pub(super) fn choose(&self) -> Result<Compute> {
-        Compute::choose(self.device, self.backend, self.dtype)
+        let trust = if self.trust_device {
+            Trust::Always
+        } else {
+            Trust::Checked
+        };
+        Compute::choose(self.device, self.backend, self.dtype, trust)
     }
 }

@@ -9,7 +9,7 @@ use crate::interrupt::Interrupt;
 use crate::kernels::cpu::Cpu;
 use crate::metrics::{ClipSimilarity, LpipsFile, MeanDistance, Metric};
 use crate::model::{ClipModel, Model};
-use crate::report::Unavailable;
+use crate::report::{self, Unavailable};
 
 /// The model of MD in the papers, in short.
 const PAPERS_MODEL: &str = "sd21";
@@ -110,6 +110,7 @@ impl MetricNetworks {
             return Ok(device);
         }
         let device = self.compute.choose()?;
+        report::print_warnings(&device.warnings);
         Ok(self.opened.get_or_init(|| device))
     }
 }

@@ -2,39 +2,37 @@
 //!
 //! [`Compute::choose`] takes what was requested, opens the first device and backend that can be used, and returns a [`Compute`];
 //! [`Compute::load`] loads a model onto it. `auto` means a GPU where one can be used, else the CPU, and our own kernels where they run, else
-//! candle's; a warning says why it is not the first of these, unless the machine has no NVIDIA card. This module does not know how a device computes: that is [`crate::kernels`].
+//! candle's; a warning says why it is not the first of these, unless the machine has no NVIDIA card. A GPU can be used if it computes what the CPU
+//! computes ([`check`], [`trust`]). This module does not know how a device computes: that is [`crate::kernels`].
 
 mod candidate;
 mod card;
+pub mod check;
+mod open;
+mod refusal;
 mod request;
+mod trust;
 
 use std::path::Path;
 
 use crate::correspondence::{AnyDift, Dift};
 use crate::error::{Error, ErrorKind, Result};
 use crate::interrupt::Interrupt;
-use crate::kernels::candle::{Candle, Place};
 use crate::kernels::cpu::Cpu;
-#[cfg(feature = "cuda")]
-use crate::kernels::cuda::Cuda;
 use crate::kernels::{Backend, Format, fault};
 use crate::metrics::{ClipSimilarity, Fidelity, Lpips, LpipsFile, Metric};
 use crate::model::{ClipModel, Model};
 use crate::pipeline::{AnyPipeline, Pipeline};
 use crate::progress::Progress;
 use crate::report::ComputedOn;
-use crate::warning::{Warning, WarningKind};
+use crate::warning::Warning;
 use candidate::{Build, Candidate, candidates};
+use check::{CheckRecord, Remembered};
+use open::{OpenDevice, format};
+use refusal::{FailedCheck, Refusal, fallback, is_surprising, only_f32, unavailable};
 pub use request::{BackendChoice, Device, Dtype};
-
-/// An open device with its kernels.
-#[derive(Debug, Clone)]
-enum OpenDevice {
-    Cpu,
-    #[cfg(feature = "cuda")]
-    Cuda(Cuda),
-    Candle(Candle),
-}
+use trust::Verdict;
+pub use trust::{CheckState, DeviceCheck, Trust};
 
 /// An open device, its backend and the number format it computes in.
 #[derive(Debug, Clone)]
@@ -45,48 +43,113 @@ pub struct Compute {
     pub backend: &'static str,
     /// The kind of device and backend, and the number format. Both affect the pixels of an edit.
     pub numerics: [&'static str; 2],
-    /// Set when something was tried before: why it could not be used.
-    pub warning: Option<Warning>,
+    /// Set when something was tried before: why it could not be used. Also what else a user should know of the device.
+    pub warnings: Vec<Warning>,
+    /// What is known of the check of a GPU; `None` for the CPU, which needs none.
+    pub check: Option<DeviceCheck>,
     open: OpenDevice,
 }
 
+/// A device and a backend that were checked on request.
+#[derive(Debug, Clone)]
+pub struct CandidateCheck {
+    /// The device.
+    pub device: String,
+    /// The backend.
+    pub backend: &'static str,
+    /// The check, or why it could not be made.
+    pub outcome: std::result::Result<CheckRecord, String>,
+    /// Set if the check cannot be remembered.
+    pub warning: Option<Warning>,
+}
+
 impl Compute {
-    /// Opens the requested device with the requested backend.
+    /// Opens the requested device with the requested backend. A GPU has to pass its check, unless it is to be trusted without.
     ///
     /// # Errors
-    /// [`Error::Device`]: `device.none` when the device cannot be used, `device.dtype` when it does
-    /// not support the number format.
-    pub fn choose(device: Device, backend: BackendChoice, dtype: Dtype) -> Result<Self> {
-        let candidates =
-            candidates(device, backend, Build::THIS).map_err(|[reason, hint]| Error::Device {
-                kind: ErrorKind::DeviceNone,
-                reason,
-                hint,
-            })?;
-        let mut failed = Vec::new();
+    /// [`Error::Device`]: `device.none` when the device cannot be used, `device.check` when it does not compute what the CPU computes,
+    /// `device.dtype` when it does not support the number format.
+    pub fn choose(
+        device: Device,
+        backend: BackendChoice,
+        dtype: Dtype,
+        trust: Trust,
+    ) -> Result<Self> {
+        let candidates = requested(device, backend)?;
+        let remembered = Remembered::from_environment();
+        let judge = |candidate: Candidate, open: &OpenDevice, format| {
+            // On a handle of its own, so that nothing of the check is left on the device, such as convolutions that a library refused.
+            let run = || {
+                OpenDevice::open(candidate, format)
+                    .map_err(|reason| cannot_open(candidate, &reason))?
+                    .check(candidate)
+            };
+            trust::verdict(open.identity(candidate), format, trust, &remembered, run)
+        };
+        Self::first_usable(candidates, dtype, OpenDevice::open, judge)
+    }
+
+    /// Opens the candidates one after another, and returns the first that can be used. A GPU is `judged`.
+    fn first_usable(
+        candidates: Vec<Candidate>,
+        dtype: Dtype,
+        open: impl Fn(Candidate, Format) -> std::result::Result<OpenDevice, String>,
+        judge: impl Fn(Candidate, &OpenDevice, Format) -> Result<Verdict>,
+    ) -> Result<Self> {
+        let mut refused = Vec::new();
         for candidate in candidates {
             if candidate == Candidate::OwnCpu && matches!(dtype, Dtype::F16 | Dtype::Bf16) {
                 // The CPU has no 16-bit formats, so falling back to it would only hide the reason.
-                return Err(unavailable(&failed).unwrap_or_else(only_f32));
+                return Err(unavailable(&refused).unwrap_or_else(only_f32));
             }
-            match open(candidate, format(candidate, dtype)) {
-                Ok(open) => {
-                    return Ok(Self {
-                        device: candidate.device(),
-                        backend: candidate.backend(),
-                        numerics: [candidate.kind(), format(candidate, dtype).name()],
-                        warning: fallback(candidate, &failed).filter(|_| {
-                            is_surprising(candidate, &failed, || {
-                                card::may_be_present(Path::new("/"))
-                            })
-                        }),
-                        open,
-                    });
+            let format = format(candidate, dtype);
+            let opened = match open(candidate, format) {
+                Ok(opened) => opened,
+                Err(reason) => {
+                    refused.push(Refusal::unavailable(candidate, reason));
+                    continue;
                 }
-                Err(reason) => failed.push((candidate, reason)),
-            }
+            };
+            let (check, others) = if candidate.is_cpu() {
+                (None, Vec::new())
+            } else {
+                match judge(candidate, &opened, format) {
+                    Ok(Verdict::Usable { check, warnings }) => (Some(check), warnings),
+                    Ok(Verdict::Failed {
+                        reason,
+                        passes_in_f32,
+                    }) => {
+                        let check = Some(FailedCheck {
+                            format,
+                            passes_in_f32,
+                        });
+                        refused.push(Refusal {
+                            candidate,
+                            reason,
+                            check,
+                        });
+                        continue;
+                    }
+                    Err(error) => {
+                        let reason = format!("its check did not end: {error}");
+                        refused.push(Refusal::unavailable(candidate, reason));
+                        continue;
+                    }
+                }
+            };
+            let warning = fallback(candidate, &refused).filter(|_| {
+                is_surprising(candidate, &refused, || card::may_be_present(Path::new("/")))
+            });
+            return Ok(Self {
+                device: candidate.device(),
+                backend: candidate.backend(),
+                numerics: [candidate.kind(), format.name()],
+                warnings: warning.into_iter().chain(others).collect(),
+                check,
+                open: opened,
+            });
         }
-        Err(unavailable(&failed).unwrap_or_else(only_f32))
+        Err(unavailable(&refused).unwrap_or_else(only_f32))
     }
 
     /// Returns what computes, as a record names it.
@@ -95,6 +158,7 @@ impl Compute {
             device: &self.device,
             backend: self.backend,
             dtype: self.numerics[1],
+            check: self.check.as_ref(),
         }
     }
 
@@ -193,129 +257,87 @@ fn similarity<B: Backend>(
     Ok(Box::new(ClipSimilarity::new(clip, &form, &sha256)))
 }
 
-/// Returns the number format in which a candidate computes.
-fn format(candidate: Candidate, dtype: Dtype) -> Format {
-    match dtype {
-        Dtype::Auto if candidate.is_cpu() => Format::F32,
-        Dtype::Auto | Dtype::F16 => Format::F16,
-        Dtype::Bf16 => Format::Bf16,
-        Dtype::F32 => Format::F32,
-    }
-}
-
-/// Opens a candidate, or returns why it cannot be used.
-fn open(candidate: Candidate, format: Format) -> std::result::Result<OpenDevice, String> {
-    let place = match candidate {
-        Candidate::OwnCpu => return Ok(OpenDevice::Cpu),
-        Candidate::OwnCuda(index) => return open_cuda(index, format),
-        Candidate::CandleCpu => Place::Cpu,
-        Candidate::CandleCuda(index) => Place::Cuda(index),
-        Candidate::CandleMetal => Place::Metal(0),
-    };
-    Candle::open(place, format).map(OpenDevice::Candle)
-}
-
-#[cfg(feature = "cuda")]
-fn open_cuda(index: usize, format: Format) -> std::result::Result<OpenDevice, String> {
-    let opened = Cuda::open(index, format).map_err(|reason| reason.to_string())?;
-    Ok(OpenDevice::Cuda(opened))
-}
-
-#[cfg(not(feature = "cuda"))]
-fn open_cuda(_: usize, _: Format) -> std::result::Result<OpenDevice, String> {
-    Err("this build has none of our own kernels for NVIDIA GPUs".into())
-}
-
-/// Returns the warning that `chosen` is used because others cannot be.
-fn fallback(chosen: Candidate, failed: &[(Candidate, String)]) -> Option<Warning> {
-    let because = reasons(failed)?;
-    let (kind, used) = if chosen.is_cpu() {
-        (WarningKind::DeviceCpu, "on the CPU")
-    } else {
-        (
-            WarningKind::DeviceBackend,
-            "with candle's kernels instead of our own",
-        )
-    };
-    Some(Warning {
-        kind,
-        message: format!("computing {used}, because {because}"),
-    })
-}
-
-/// Returns whether the choice deserves a warning. Without an NVIDIA card, computing on the CPU does not.
-fn is_surprising(
-    chosen: Candidate,
-    failed: &[(Candidate, String)],
-    has_card: impl FnOnce() -> bool,
-) -> bool {
-    let needs_card = |(candidate, _): &(Candidate, String)| {
-        matches!(candidate, Candidate::OwnCuda(_) | Candidate::CandleCuda(_))
-    };
-    !chosen.is_cpu() || !failed.iter().all(needs_card) || has_card()
-}
-
-/// Returns why candidates could not be used, in one line; `None` if there are none.
-fn reasons(failed: &[(Candidate, String)]) -> Option<String> {
-    match failed {
-        [] => None,
-        [(_, reason)] => Some(reason.clone()),
-        several => {
-            let reasons = several
-                .iter()
-                .map(|(candidate, reason)| format!("{}: {reason}", candidate.kind()));
-            Some(reasons.collect::<Vec<_>>().join("; "))
-        }
-    }
-}
-
-/// Returns the error that no candidate can be used; `None` if none was tried.
-fn unavailable(failed: &[(Candidate, String)]) -> Option<Error> {
-    let (first, _) = failed.first()?;
-    Some(Error::Device {
+/// Returns the candidates for a request.
+///
+/// # Errors
+/// [`Error::Device`] `device.none` when this build has none.
+fn requested(device: Device, backend: BackendChoice) -> Result<Vec<Candidate>> {
+    candidates(device, backend, Build::THIS).map_err(|[reason, hint]| Error::Device {
         kind: ErrorKind::DeviceNone,
-        reason: format!("{} cannot be used: {}", first.device(), reasons(failed)?),
-        hint: "`dragnext doctor` shows what was found; `--device cpu` computes without a GPU"
-            .into(),
+        reason,
+        hint,
     })
 }
 
-/// Returns the error that our kernels on the CPU have one format.
-fn only_f32() -> Error {
+/// Returns the error that a device which was opened before cannot be opened again.
+fn cannot_open(candidate: Candidate, reason: &str) -> Error {
     Error::Device {
-        kind: ErrorKind::DeviceDtype,
-        reason: "the CPU computes in f32 only".into(),
-        hint:
-            "use `--dtype f32` or leave it out; `--backend candle` has f16 and bf16, and is slower"
-                .into(),
+        kind: ErrorKind::DeviceNone,
+        reason: format!("{} cannot be opened: {reason}", candidate.device()),
+        hint: String::new(),
     }
+}
+
+/// Checks every device and backend that a request may use, the CPU too, whatever is remembered of them, and remembers the checks of GPUs.
+///
+/// # Errors
+/// [`Error::Device`] `device.none` when this build has none.
+pub fn check_candidates(device: Device, backend: BackendChoice) -> Result<Vec<CandidateCheck>> {
+    let remembered = Remembered::from_environment();
+    let check = |candidate: Candidate| {
+        let made = OpenDevice::open(candidate, Format::F32).and_then(|open| {
+            let report = open.check(candidate).map_err(|error| error.to_string())?;
+            Ok(CheckRecord::now(open.identity(candidate), report))
+        });
+        let keep = |record: &CheckRecord| remembered.keep(record);
+        let is_gpu = !candidate.is_cpu();
+        CandidateCheck {
+            device: candidate.device(),
+            backend: candidate.backend(),
+            warning: made.as_ref().ok().filter(|_| is_gpu).and_then(keep),
+            outcome: made,
+        }
+    };
+    Ok(requested(device, backend)?.into_iter().map(check).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::candle::Candle;
+    use crate::warning::WarningKind;
 
     #[test]
     fn half_precision_on_the_cpu_needs_candle() {
         for dtype in [Dtype::F16, Dtype::Bf16] {
-            let error = Compute::choose(Device::Cpu, BackendChoice::Auto, dtype)
+            let error = Compute::choose(Device::Cpu, BackendChoice::Auto, dtype, Trust::Checked)
                 .expect_err("the CPU has no f16 kernels");
             assert_eq!(error.kind(), ErrorKind::DeviceDtype);
         }
-        let candle = Compute::choose(Device::Cpu, BackendChoice::Candle, Dtype::Bf16)
-            .expect("candle has bf16");
+        let candle = Compute::choose(
+            Device::Cpu,
+            BackendChoice::Candle,
+            Dtype::Bf16,
+            Trust::Checked,
+        )
+        .expect("candle has bf16");
         assert_eq!(candle.numerics, ["candle-cpu", "bf16"]);
         assert_eq!(
             (candle.names().device, candle.names().backend),
             ("cpu", "candle")
         );
-        assert_eq!(candle.warning, None);
+        assert_eq!((candle.warnings, candle.check), (Vec::new(), None));
     }
 
     #[test]
     fn an_absent_gpu_is_an_error() {
-        let error = Compute::choose(Device::Cuda(4711), BackendChoice::Auto, Dtype::Auto)
-            .expect_err("no machine has 4712 GPUs");
+        let error = Compute::choose(
+            Device::Cuda(4711),
+            BackendChoice::Auto,
+            Dtype::Auto,
+            Trust::Checked,
+        )
+        .expect_err("no machine has 4712 GPUs");
         assert_eq!(
             (error.kind(), error.exit_status()),
             (ErrorKind::DeviceNone, 2)
@@ -326,40 +348,85 @@ mod tests {
         );
     }
 
+    /// GPUs of our kernels and of candle's, which compute as candle does on the CPU. `judge` says what their checks found.
+    fn choose(
+        candidates: &[Candidate],
+        judge: impl Fn(Candidate) -> Result<Verdict>,
+    ) -> Result<Compute> {
+        let open = |_, format| Ok(OpenDevice::Candle(Candle::cpu(format)));
+        let judge = |candidate: Candidate, _: &OpenDevice, _| judge(candidate);
+        Compute::first_usable(candidates.to_vec(), Dtype::Auto, open, judge)
+    }
+
+    fn usable() -> Verdict {
+        Verdict::Usable {
+            check: DeviceCheck {
+                state: CheckState::Passed,
+                trusted: false,
+                ended: Some(1),
+                text: "passed".into(),
+            },
+            warnings: Vec::new(),
+        }
+    }
+
+    fn failed() -> Verdict {
+        Verdict::Failed {
+            reason: "a wrong convolution".into(),
+            passes_in_f32: true,
+        }
+    }
+
+    const ALL: [Candidate; 3] = [
+        Candidate::OwnCuda(0),
+        Candidate::CandleCuda(0),
+        Candidate::OwnCpu,
+    ];
+
     #[test]
-    fn a_machine_without_a_card_computes_without_a_warning() {
-        let cuda = (Candidate::OwnCuda(0), "no driver".to_owned());
-        let metal = (Candidate::CandleMetal, "no Apple GPU".to_owned());
-        let told = |chosen, failed: &[(Candidate, String)], has_card| {
-            is_surprising(chosen, failed, || has_card)
+    fn a_gpu_that_fails_its_check_is_passed_over() {
+        let of_own = |candidate| {
+            Ok(match candidate {
+                Candidate::OwnCuda(_) => failed(),
+                _ => usable(),
+            })
         };
-        assert!(!told(Candidate::OwnCpu, std::slice::from_ref(&cuda), false));
-        assert!(told(Candidate::OwnCpu, std::slice::from_ref(&cuda), true));
-        assert!(told(Candidate::OwnCpu, &[cuda.clone(), metal], false));
-        assert!(told(Candidate::CandleCuda(0), &[cuda], false));
+        let compute = choose(&ALL, of_own).expect("candle passes");
+        assert_eq!(compute.numerics, ["candle-cuda", "f16"]);
+        assert_eq!(compute.warnings[0].kind, WarningKind::DeviceBackend);
+        assert!(compute.warnings[0].message.contains("a wrong convolution"));
+        assert_eq!(
+            compute.check.map(|check| check.state),
+            Some(CheckState::Passed)
+        );
+
+        let compute = choose(&ALL, |_| Ok(failed())).expect("there is a CPU");
+        assert_eq!(compute.numerics, ["cpu", "f32"]);
+        assert_eq!((compute.warnings.len(), compute.check), (1, None));
+
+        let error = choose(&ALL[..2], |_| Ok(failed())).expect_err("no CPU was requested");
+        assert_eq!(error.kind(), ErrorKind::DeviceCheck);
+
+        let compute = choose(&ALL, |_| Ok(usable())).expect("the first passes");
+        assert_eq!((compute.numerics[0], compute.warnings.len()), ("cuda", 0));
+        assert!(compute.names().check.is_some());
     }
 
     #[test]
-    fn one_line_says_why_something_else_computes() {
-        let own = (Candidate::OwnCuda(0), "no cuBLASLt".to_owned());
-        let candle = (Candidate::CandleCuda(0), "no driver".to_owned());
-        let message = |chosen: Candidate, failed: &[(Candidate, String)]| {
-            fallback(chosen, failed).map(|warning| (warning.kind, warning.message))
-        };
-        assert_eq!(message(Candidate::OwnCuda(0), &[]), None);
-        assert_eq!(
-            message(Candidate::CandleCuda(0), std::slice::from_ref(&own)),
-            Some((
-                WarningKind::DeviceBackend,
-                "computing with candle's kernels instead of our own, because no cuBLASLt".into()
-            ))
-        );
-        assert_eq!(
-            message(Candidate::OwnCpu, &[own, candle]),
-            Some((
-                WarningKind::DeviceCpu,
-                "computing on the CPU, because cuda: no cuBLASLt; candle-cuda: no driver".into()
-            ))
-        );
+    fn the_cpu_is_not_checked() {
+        let never = |_| panic!("it is what others are compared with");
+        for cpu in [Candidate::OwnCpu, Candidate::CandleCpu] {
+            let compute = choose(&[cpu], never).expect("a CPU can be used");
+            assert_eq!(compute.check, None);
+        }
+    }
+
+    #[test]
+    fn a_check_that_does_not_end_is_not_a_failed_one() {
+        let short = |_| Err(Error::Bug("out of memory".into()));
+        let compute = choose(&ALL, short).expect("there is a CPU");
+        assert_eq!(compute.numerics[0], "cpu");
+        let error = choose(&ALL[..1], short).expect_err("no CPU was requested");
+        assert_eq!(error.kind(), ErrorKind::DeviceNone);
     }
 }

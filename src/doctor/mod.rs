@@ -1,18 +1,22 @@
 //! Diagnoses this machine: program, processor, memory, devices, backends, models, cache, network and environment.
 //!
-//! Each check is one function. Nothing is changed, and the network is used only on request.
+//! Each check is one function. Nothing is changed, and the network is used only on request. On request, devices are compared with the CPU, and what
+//! was found of a GPU is remembered for edits.
 
 mod backends;
 mod cache;
 #[cfg(feature = "cuda")]
 mod convolutions;
+mod device_check;
 mod environment;
 mod machine;
 mod models;
 
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::device::check::CheckRecord;
+use crate::device::{BackendChoice, Device};
+use crate::error::{Error, Result};
 use crate::hub::{self, Environment};
 use crate::model::layout::STABLE_DIFFUSION;
 
@@ -43,6 +47,18 @@ pub(crate) struct Check {
     /// What to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What a comparison with the CPU found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_check: Option<CheckRecord>,
+}
+
+/// The devices and backends that are compared with the CPU.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct DeviceRequest {
+    /// The device.
+    pub device: Device,
+    /// The backend.
+    pub backend: BackendChoice,
 }
 
 impl Check {
@@ -53,6 +69,7 @@ impl Check {
             text: text.into(),
             details: Vec::new(),
             hint: None,
+            device_check: None,
         }
     }
 
@@ -69,27 +86,48 @@ impl Check {
             text: error.to_string(),
             details: Vec::new(),
             hint: error.hint(),
+            device_check: None,
         }
     }
 }
 
-/// Runs all checks; the network is tested only if `network`. Also returns the first error that prevents edits with models of the hub.
-pub(crate) fn run(network: bool) -> (Vec<Check>, Option<Error>) {
+/// Runs all checks; the network is tested only if `network`, and devices are compared with the CPU if they are `requested`. Also returns the first error:
+/// a device that computes something else, or what prevents edits with models of the hub. The second does not count where devices are requested.
+///
+/// # Errors
+/// [`Error::Device`] when this build has no requested device.
+pub(crate) fn run(
+    network: bool,
+    requested: Option<DeviceRequest>,
+) -> Result<(Vec<Check>, Option<Error>)> {
+    let (compared, compared_error) = match requested {
+        Some(DeviceRequest { device, backend }) => device_check::device_checks(device, backend)?,
+        None => (Vec::new(), None),
+    };
     let hub = Environment::read();
     let (models, models_error) = models::cache(&hub);
     let (reached, network_error) = network_check(&hub, network);
-    let checks = vec![
+    let mut checks = vec![
         machine::program(),
         machine::processor(),
         machine::memory(),
         machine::devices(),
         backends::backends(),
+    ];
+    checks.extend(compared);
+    checks.extend([
         models,
         cache::cache(),
         reached,
         environment::variables(&hub),
-    ];
-    (checks, models_error.or(network_error))
+    ]);
+    let of_hub = models_error.or(network_error);
+    let error = if requested.is_some() {
+        compared_error
+    } else {
+        of_hub
+    };
+    Ok((checks, error))
 }
 
 /// Checks whether the hub replies.

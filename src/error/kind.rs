@@ -149,6 +149,7 @@ error_kinds! {
     HubDiskFull "hub.disk_full" RETRY "the disk is too full for the model";
     DeviceNone "device.none" NOT_STARTED "the device does not exist or cannot be used";
     DeviceDtype "device.dtype" NOT_STARTED "the device does not support the number format";
+    DeviceCheck "device.check" NOT_STARTED "the device does not compute what the CPU computes";
     DeviceRefused "device.refused" FAILED "a GPU library rejected a call";
     DeviceLost "device.lost" RETRY "the GPU stopped responding";
     ComputeOutOfMemory "compute.out_of_memory" FAILED "the GPU is out of memory";

@@ -29,6 +29,9 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Returns a description of everything that affects rounding: device, format, instruction set, batch sizes. Equal descriptions
     /// mean equal bits for equal work; cached results are keyed by it.
     fn arithmetic(&self) -> String;
+    /// Returns the device's name with the versions of its driver and libraries, as far as they are known. With another description, the device may
+    /// compute something else.
+    fn description(&self) -> String;
     /// Returns how many latent cells (height * width, summed over the batch) a recorded forward pass should process at once. The
     /// batches of LoRA training follow from it.
     fn cells_at_once(&self) -> usize;
@@ -43,6 +46,10 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Returns whether the shift of a timestep that all pictures have is a part of a convolution's bias, which saves a kernel launch. The
     /// sum is rounded once more. Otherwise the shift is a term per picture.
     fn fuses_shift(&self) -> bool {
+        false
+    }
+    /// Returns whether products of f32 round their factors to TensorFloat-32, which has the precision of f16 and the range of f32.
+    fn rounds_factors(&self) -> bool {
         false
     }
     /// Returns whether one call with more work is faster than several with less, because each call takes time of its own. Where it is not,

@@ -5,6 +5,7 @@
 //! A backend owns buffers of numbers and computes on them. It knows shapes and strides, but no layers, tapes or models: those are
 //! in [`crate::nn`] and [`crate::model`]. `tests/numerics` checks every operation of the CPU against a slow reference in f64 and
 //! its gradient against finite differences, and does the same for candle; `tests/cuda` checks the GPU's kernels against the CPU's.
+//! [`comparison`] compares any backend with the CPU on a user's machine.
 //!
 //! # Conventions
 //! - **Layout.** Buffers are flat and row-major. Activations are NHWC, (batch, height, width, channels); a *row* is one pixel or
@@ -26,6 +27,7 @@
 
 mod backend;
 pub mod candle;
+pub mod comparison;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;

@@ -13,6 +13,7 @@ pub mod layout;
 pub mod lora;
 pub mod original;
 pub mod safetensors;
+mod seeded;
 pub mod source;
 mod tensors;
 pub mod text_encoder;

@@ -1,12 +1,14 @@
 //! Loads the weights of one model component into layers of [`crate::nn`].
 //!
-//! Tensors that are missing, misshapen or left over are collected, so that one message names all of them.
+//! Tensors that are missing, misshapen or left over are collected, so that one message names all of them. [`Weights::seeded`] makes tensors of
+//! random numbers instead, for a network that only has to compute.
 
 use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
 use super::lora::Merges;
+use super::seeded;
 use super::source::Source;
 use super::tensors::Tensors;
 use crate::digest::sha256;
@@ -26,7 +28,8 @@ const MAX_LISTED: usize = 20;
 pub struct Weights<'a, B: Backend> {
     backend: &'a B,
     interrupt: &'a Interrupt,
-    file: Tensors,
+    /// The tensors; `None` where each is made when it is taken.
+    file: Option<Tensors>,
     /// Shapes of the tensors that were not taken yet, by their names in the file.
     remaining: BTreeMap<String, Vec<usize>>,
     /// LoRA files that are added to the tensors.
@@ -57,7 +60,7 @@ impl<'a, B: Backend> Weights<'a, B> {
         Ok(Self {
             backend,
             interrupt,
-            file,
+            file: Some(file),
             remaining,
             merges: None,
             appended: BTreeMap::new(),
@@ -66,6 +69,37 @@ impl<'a, B: Backend> Weights<'a, B> {
             matrices: 0,
             zeros: Vec::new(),
         })
+    }
+
+    /// Makes every tensor that is taken, of random numbers that its name decides.
+    pub(super) fn seeded(backend: &'a B, interrupt: &'a Interrupt) -> Self {
+        Self {
+            backend,
+            interrupt,
+            file: None,
+            remaining: BTreeMap::new(),
+            merges: None,
+            appended: BTreeMap::new(),
+            faults: Vec::new(),
+            requires_finite: false,
+            matrices: 0,
+            zeros: Vec::new(),
+        }
+    }
+
+    /// Returns the name under which a tensor is stored.
+    fn stored(&self, name: &str) -> String {
+        match &self.file {
+            Some(file) => file.stored(name),
+            None => name.to_owned(),
+        }
+    }
+
+    /// Returns the file of the tensors, for messages.
+    fn location(&self) -> &str {
+        self.file
+            .as_ref()
+            .map_or("random weights", Tensors::location)
     }
 
     /// Adds LoRA files to the tensors while they are read.
@@ -90,13 +124,13 @@ impl<'a, B: Backend> Weights<'a, B> {
 
     /// Returns whether there is a tensor of this name that was not taken yet.
     pub fn has(&self, name: &str) -> bool {
-        self.remaining.contains_key(&self.file.stored(name))
+        self.remaining.contains_key(&self.stored(name))
     }
 
     /// Takes tensors that are not used.
     pub fn ignore(&mut self, names: &[&str]) {
         for name in names {
-            self.remaining.remove(&self.file.stored(name));
+            self.remaining.remove(&self.stored(name));
         }
     }
 
@@ -116,14 +150,17 @@ impl<'a, B: Backend> Weights<'a, B> {
             values.extend(rows);
             return Ok(values);
         }
-        let stored = &*self.file.stored(name);
+        let Some(file) = &mut self.file else {
+            return Ok(seeded::values(name, shapes[0]));
+        };
+        let stored = &*file.stored(name);
         let found = self.remaining.remove(stored);
         match found {
             Some(shape) if shapes.contains(&shape.as_slice()) => {
-                let mut values = self.file.read(stored)?;
+                let mut values = file.read(stored)?;
                 if self.requires_finite && !values.iter().all(|value| value.is_finite()) {
                     return Err(Error::Weights {
-                        path: self.file.location().into(),
+                        path: file.location().into(),
                         kind: ErrorKind::WeightsDamaged,
                         reason: format!("tensor `{stored}` has values that are NaN or infinite"),
                         hint:
@@ -255,14 +292,16 @@ impl<'a, B: Backend> Weights<'a, B> {
     /// [`Error::Weights`]: `weights.mismatch`, which names every missing, misshapen and left over tensor, `lora.mismatch` for a LoRA file that does not
     /// fit, `weights.damaged` when a file was modified while it was read.
     pub fn finish(mut self) -> Result<String> {
-        self.file.check_unchanged()?;
+        if let Some(file) = &self.file {
+            file.check_unchanged()?;
+        }
         let extra = std::mem::take(&mut self.remaining);
         self.faults.extend(extra.iter().map(|(name, shape)| {
             format!("tensor `{name}` {shape:?} is not part of this configuration")
         }));
         if self.faults.is_empty() {
             self.check_zeros()?;
-            let digest = self.file.digest();
+            let digest = self.file.as_ref().map_or_else(String::new, Tensors::digest);
             let merged = self.merges.map(Merges::finish).transpose()?.flatten();
             return Ok(match merged {
                 Some(merged) => sha256(format!("{digest}{merged}").as_bytes()),
@@ -270,7 +309,7 @@ impl<'a, B: Backend> Weights<'a, B> {
             });
         }
         Err(Error::Weights {
-            path: self.file.location().into(),
+            path: self.location().into(),
             kind: ErrorKind::WeightsMismatch,
             reason: format!(
                 "{} tensors do not fit config.json:\n  {}",
@@ -293,7 +332,7 @@ impl<B: Backend> Weights<'_, B> {
             return Ok(());
         }
         Err(Error::Weights {
-            path: self.file.location().into(),
+            path: self.location().into(),
             kind: ErrorKind::WeightsDamaged,
             reason: format!(
                 "{} of its {} weights are zero everywhere, such as `{}`",

@@ -1,13 +1,12 @@
 //! The cache as one edit sees it, and the keys of its entries: everything that decides the numbers, and nothing else.
 
-use std::fs::File;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use crate::cache::{Cache, EntryInfo, EntryKind, EntryName};
 use crate::diffusion::schedule::Grid;
-use crate::digest::{sha256, sha256_of};
+use crate::digest::{self, sha256};
 use crate::error::Result;
 use crate::geometry::Size;
 use crate::settings::{LoraSeed, LoraSettings};
@@ -66,7 +65,7 @@ impl SharedCache {
         configuration: String,
     ) -> Option<Self> {
         let provenance = Provenance {
-            program: program()?,
+            program: digest::program()?.to_owned(),
             arithmetic,
             weights,
             configuration,
@@ -198,15 +197,6 @@ pub(super) fn adapters_hash(rank: usize, parameters: &[f32]) -> String {
     let mut bytes = (rank as u64).to_le_bytes().to_vec();
     bytes.extend(parameters.iter().flat_map(|number| number.to_le_bytes()));
     sha256(&bytes)
-}
-
-/// Returns the SHA-256 of the running program. Its version is not enough: another build may round differently.
-fn program() -> Option<String> {
-    // On Linux this is the file that runs, even when it was replaced since.
-    let file = File::open("/proc/self/exe")
-        .or_else(|_| File::open(std::env::current_exe()?))
-        .ok();
-    sha256_of(&mut file?).ok()
 }
 
 #[cfg(test)]

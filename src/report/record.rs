@@ -13,6 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 use super::{Failure, Paths};
+use crate::device::DeviceCheck;
 use crate::error::Error;
 use crate::geometry::Window;
 use crate::model::AdditionNotes;
@@ -90,6 +91,9 @@ pub struct Record {
     /// The number format.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
+    /// Whether a GPU was checked before it was used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_check: Option<DeviceCheck>,
     /// The model's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -148,6 +152,8 @@ pub struct ComputedOn<'a> {
     pub backend: &'static str,
     /// The number format.
     pub dtype: &'a str,
+    /// The check of a GPU.
+    pub check: Option<&'a DeviceCheck>,
 }
 
 impl Record {
@@ -176,6 +182,7 @@ impl Record {
             device: None,
             backend: None,
             dtype: None,
+            device_check: None,
             model: None,
             additions: AdditionNotes::default(),
             amount: None,
@@ -210,6 +217,7 @@ impl Record {
         self.device = Some(on.device.to_owned());
         self.backend = Some(on.backend);
         self.dtype = Some(on.dtype.to_owned());
+        self.device_check = on.check.cloned();
         self.model = Some(model.to_owned());
         self.additions = additions.clone();
         if !plan.amount.is_whole() {

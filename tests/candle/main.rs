@@ -5,6 +5,7 @@
 
 #[path = "../bench/mod.rs"]
 mod bench;
+mod device_check;
 mod network;
 mod operations;
 #[path = "../parity/mod.rs"]

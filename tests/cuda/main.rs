@@ -11,6 +11,7 @@ mod bench;
 mod compiled;
 mod counted;
 mod device;
+mod device_check;
 mod emulated;
 mod faults;
 mod launches;

@@ -175,7 +175,9 @@ impl<'a> Session<'a> {
         let lora = arguments.lora()?;
         let on = self.compute.names();
         record.planned(&plan, on, &self.name, &self.additions);
-        record.warnings.extend(self.compute.warning.clone());
+        record
+            .warnings
+            .extend(self.compute.warnings.iter().cloned());
         let hash = lora.as_ref().map(|lora| lora.sha256.as_str());
         record.warnings.extend(instruction.other_lora(hash));
 

@@ -40,6 +40,10 @@ impl Backend for Candle {
         )
     }
 
+    fn description(&self) -> String {
+        self.device.identity()
+    }
+
     fn cells_at_once(&self) -> usize {
         CELLS_AT_ONCE
     }

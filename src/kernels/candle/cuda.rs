@@ -4,7 +4,9 @@
 
 use candle_core::cuda_backend::WrapErr;
 use candle_core::cuda_backend::cudarc::driver::result::{device, mem_pool};
-use candle_core::cuda_backend::cudarc::driver::sys::{CUmemPool_attribute, CUmemoryPool};
+use candle_core::cuda_backend::cudarc::driver::sys::{
+    CUmemPool_attribute, CUmemoryPool, cuDriverGetVersion,
+};
 use candle_core::{CudaDevice, Device, Result};
 
 use super::failure::MemoryState;
@@ -67,6 +69,16 @@ pub(super) fn memory(opened: &CudaDevice) -> Option<MemoryState> {
     let (free, total) = opened.cuda_stream().context().mem_get_info().ok()?;
     let [free, total] = [free, total].map(|bytes| bytes as u64);
     Some(MemoryState { free, total })
+}
+
+/// Returns the newest version of CUDA that the driver supports.
+pub(super) fn driver() -> String {
+    let mut version = 0;
+    // SAFETY: Writes one integer; the driver was loaded when the device was opened.
+    match unsafe { cuDriverGetVersion(&raw mut version) }.result() {
+        Ok(()) => format!("driver for CUDA {}.{}", version / 1000, version % 1000 / 10),
+        Err(error) => format!("driver of unknown version: {error}"),
+    }
 }
 
 /// Returns the GPU's name and compute capability.

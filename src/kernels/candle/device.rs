@@ -115,6 +115,15 @@ impl CandleDevice {
         }
     }
 
+    /// Returns the device's name, with the driver's version where it is known.
+    pub(super) fn identity(&self) -> String {
+        #[cfg(feature = "candle-cuda")]
+        if let Device::Cuda(_) = &self.device {
+            return format!("{}, {}", self.description(), super::cuda::driver());
+        }
+        self.description()
+    }
+
     /// Returns the peak of device memory in bytes, if the device has memory of its own.
     pub(super) fn peak_bytes(&self) -> Option<u64> {
         match &self.device {

@@ -88,6 +88,15 @@ impl Candle {
         }
     }
 
+    /// Returns a handle to the same device that stores weights and activations in `format`.
+    #[must_use]
+    pub fn in_format(&self, format: Format) -> Self {
+        Self {
+            format,
+            ..self.clone()
+        }
+    }
+
     /// Returns the same kind of device with chunks of about `bytes` instead of [`CHUNK_BYTES`]. Buffers of the two do not mix.
     #[must_use]
     pub fn with_chunks_of(self, bytes: usize) -> Self {

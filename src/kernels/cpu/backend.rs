@@ -47,6 +47,10 @@ impl Backend for Cpu {
         format!("cpu f32 {}", vector::instructions())
     }
 
+    fn description(&self) -> String {
+        format!("cpu {}", vector::instructions())
+    }
+
     fn cells_at_once(&self) -> usize {
         CELLS_AT_ONCE
     }

@@ -44,6 +44,10 @@ impl Backend for Cuda {
         )
     }
 
+    fn description(&self) -> String {
+        self.gpu.driver().description()
+    }
+
     fn cells_at_once(&self) -> usize {
         self.gpu.pictures_at_once() * CELLS_PER_PICTURE
     }
@@ -51,6 +55,10 @@ impl Backend for Cuda {
     fn fuses_shift(&self) -> bool {
         // The libraries take the bias in the format of the result, and bf16 would lose most of the shift.
         self.format != Format::Bf16
+    }
+
+    fn rounds_factors(&self) -> bool {
+        self.format == Format::F32
     }
 
     fn prefers_large_calls(&self) -> bool {

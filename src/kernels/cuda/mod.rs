@@ -57,6 +57,15 @@ impl Cuda {
         Ok(Self::new(CudaDevice::open(index, &kernels())?, format))
     }
 
+    /// Returns a handle to the same GPU that stores weights and activations in `format`.
+    #[must_use]
+    pub fn in_format(&self, format: Format) -> Self {
+        Self {
+            format,
+            ..self.clone()
+        }
+    }
+
     /// Wraps any driver.
     pub fn new(driver: impl Driver + 'static, format: Format) -> Self {
         Self {

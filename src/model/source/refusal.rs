@@ -22,10 +22,9 @@ pub(in crate::model) fn not_the_file(location: String, found: Content) -> Error 
         Content::WebPage => {
             "download it again: the address gave a page, as one that needs a login or has moved does"
         }
-        Content::Pickle => {
+        Content::Pickle | Content::Zip => {
             "pickles can run code when they are read; get a safetensors file, or convert it with `save_pretrained(.., safe_serialization=True)`"
         }
-        Content::Zip => "unpack it; weights are safetensors files",
         Content::Zeros => "download it again",
         Content::Json | Content::Picture(_) => {
             "weights are safetensors files; check which file was given"
@@ -34,7 +33,10 @@ pub(in crate::model) fn not_the_file(location: String, found: Content) -> Error 
     Error::Weights {
         path: location,
         kind: ErrorKind::WeightsFormat,
-        reason: format!("is {}", found.phrase()),
+        reason: match found {
+            Content::Zip => "is a zip archive, as checkpoints of PyTorch are (a pickle)".into(),
+            other => format!("is {}", other.phrase()),
+        },
         hint: hint.into(),
     }
 }

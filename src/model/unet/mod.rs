@@ -93,6 +93,18 @@ impl<B: Backend> UNet<B> {
     ) -> Result<Self> {
         let mut weights = Weights::open(backend, source, &layout::UNET, interrupt)?;
         weights.merge(merges);
+        Self::of_weights(weights, config)
+    }
+
+    /// Makes a network with random weights, which predicts nothing sensible and computes like any other.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn seeded(backend: &B, config: &UNetConfig, interrupt: &Interrupt) -> Result<Self> {
+        Self::of_weights(Weights::seeded(backend, interrupt), config)
+    }
+
+    fn of_weights(mut weights: Weights<B>, config: &UNetConfig) -> Result<Self> {
         let w = &mut weights;
         let channels = &config.channels;
         let (levels, last) = (channels.len(), channels[channels.len() - 1]);

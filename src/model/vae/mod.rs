@@ -70,11 +70,23 @@ impl<B: Backend> Vae<B> {
     /// [`crate::Error::Interrupted`].
     pub fn load(backend: &B, source: &Source, interrupt: &Interrupt) -> Result<Self> {
         let config = VaeConfig::read(source)?;
-        let mut weights = Weights::open(backend, source, &layout::VAE, interrupt)?;
-        let encoder = Encoder::load(&mut weights, &config)?;
+        let weights = Weights::open(backend, source, &layout::VAE, interrupt)?;
+        Self::of_weights(weights, &config)
+    }
+
+    /// Makes a VAE with random weights, which restores nothing and computes like any other.
+    ///
+    /// # Errors
+    /// [`crate::Error::Interrupted`].
+    pub fn seeded(backend: &B, config: &VaeConfig, interrupt: &Interrupt) -> Result<Self> {
+        Self::of_weights(Weights::seeded(backend, interrupt), config)
+    }
+
+    fn of_weights(mut weights: Weights<B>, config: &VaeConfig) -> Result<Self> {
+        let encoder = Encoder::load(&mut weights, config)?;
         let quant = weights.linear("quant_conv", 8, 8, true)?;
         let post_quant = weights.linear("post_quant_conv", 4, 4, true)?;
-        let decoder = Decoder::load(&mut weights, &config)?;
+        let decoder = Decoder::load(&mut weights, config)?;
         let digest = weights.finish()?;
         Ok(Self {
             encoder,

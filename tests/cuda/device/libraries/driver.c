@@ -74,10 +74,13 @@ static int fresh(uint64_t *address, size_t bytes, int async) {
             return SUCCESS;
         }
     if (reserved + bytes > limit()) return OUT_OF_MEMORY;
-    if (block_count == 4096) die("cuMemAlloc", "too many blocks");
+    int slot = 0;
+    while (slot < block_count && blocks[slot].start) slot++;
+    if (slot == 4096) die("cuMemAlloc", "too many blocks");
+    if (slot == block_count) block_count++;
     char *start = aligned_alloc(256, (bytes + 255) / 256 * 256);
     memset(start, 0xff, bytes);
-    blocks[block_count++] = (Block){start, bytes, 1, async};
+    blocks[slot] = (Block){start, bytes, 1, async};
     reserved += bytes;
     *address = (uint64_t)start;
     return SUCCESS;
@@ -228,8 +231,8 @@ int cuStreamQuery(void *stream) { ENTER if (stream != STREAM) return INVALID_VAL
 int cuGetErrorName(int code, const char **text) { *text = code == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : code == INVALID_PTX ? "CUDA_ERROR_INVALID_PTX" : 0; return *text ? SUCCESS : INVALID_VALUE; }
 int cuGetErrorString(int code, const char **text) { *text = code == 700 ? "an illegal memory access was encountered" : 0; return *text ? SUCCESS : INVALID_VALUE; }
 
-// Kernels. Every entry point of the module runs the same kernel, (float *x, unsigned n, float value): x[i] += factor * value, where the
-// factor is that of the image, `factor N`, or 1.
+// Kernels. The entry points of the tests' modules run the same kernel, (float *x, unsigned n, float value): x[i] += factor * value, where the
+// factor is that of the image, `factor N`, or 1. Those of the program compute nothing.
 static char *source;
 static float factor;
 int cuModuleLoadDataEx(void **module, const char *image, unsigned count, const int *options, void **values) {
@@ -267,6 +270,8 @@ int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned 
     if (stream != STREAM || extra || !x || !y || !z || !tx || ty != 1 || tz != 1) return INVALID_VALUE;
     if ((int)shared + 1024 > ((Function *)function)->shared || tx > 512) return INVALID_VALUE;
     catch_up();
+    const char *name = ((Function *)function)->name;
+    if (strcmp(name, "add_value") && strcmp(name, "attention_add")) return SUCCESS;
     size_t count = *(unsigned *)arguments[1];
     float *elements = fake_memory(__func__, *(uint64_t *)arguments[0], 4 * count);
     for (size_t i = 0; i < count; i++) elements[i] += factor * *(float *)arguments[2];

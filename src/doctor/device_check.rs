@@ -1,0 +1,150 @@
+//! The check of devices: whether they compute what the CPU computes.
+
+use super::{Check, State};
+use crate::device::check::{CheckRecord, FormatReport};
+use crate::device::{BackendChoice, CandidateCheck, Device, check_candidates};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Checks the devices and backends of a request. Also returns the error that one failed, or that there is none.
+///
+/// # Errors
+/// [`Error::Device`] when this build has no such device.
+pub(super) fn device_checks(
+    device: Device,
+    backend: BackendChoice,
+) -> Result<(Vec<Check>, Option<Error>)> {
+    let candidates = check_candidates(device, backend)?;
+    // `auto` goes on to the next where a device cannot be opened.
+    let is_auto = matches!(device, Device::Auto);
+    let is_one_open = candidates.iter().any(|found| found.outcome.is_ok());
+    let error = candidates.iter().find_map(failure).or_else(|| {
+        let unavailable = |found: &CandidateCheck| {
+            let reason = found.outcome.as_ref().err()?;
+            Some(Error::Device {
+                kind: ErrorKind::DeviceNone,
+                reason: format!("{} cannot be checked: {reason}", found.device),
+                hint: "`dragnext doctor` shows what was found".into(),
+            })
+        };
+        let none = !(is_auto || is_one_open);
+        none.then(|| candidates.iter().find_map(unavailable))?
+    });
+    let checks = candidates.iter().map(|found| check(found, is_one_open));
+    Ok((checks.collect(), error))
+}
+
+/// Returns the error about a device that computes something else.
+fn failure(found: &CandidateCheck) -> Option<Error> {
+    let record = found.outcome.as_ref().ok()?;
+    if record.report.passes() {
+        return None;
+    }
+    let first = record.report.differences().next()?;
+    Some(Error::Device {
+        kind: ErrorKind::DeviceCheck,
+        reason: format!(
+            "{} with the {} kernels does not compute what the CPU computes: {first}",
+            found.device, found.backend
+        ),
+        hint: "please report this with the output of `dragnext doctor --check --json`; edits use another device, unless `--trust-device` is given".into(),
+    })
+}
+
+/// Returns the result for people and scripts.
+fn check(found: &CandidateCheck, is_one_open: bool) -> Check {
+    let name = format!("{}, {}", found.device, found.backend);
+    let record = match &found.outcome {
+        Ok(record) => record,
+        Err(reason) => {
+            let text = format!("{name}: cannot be checked: {reason}");
+            let state = if is_one_open { State::Note } else { State::Bad };
+            return Check {
+                state,
+                ..Check::new("check", text)
+            };
+        }
+    };
+    let mut check = Check {
+        details: details(record),
+        device_check: Some(record.clone()),
+        ..Check::new(
+            "check",
+            format!(
+                "{name}: {} in {:.1} s",
+                if record.report.passes() {
+                    "passed"
+                } else {
+                    "failed"
+                },
+                record.report.seconds
+            ),
+        )
+    };
+    if let Some(warning) = &found.warning {
+        check = check.with_note(warning.message.clone());
+    }
+    if let Some(error) = failure(found) {
+        check.state = State::Bad;
+        check.hint = error.hint();
+    }
+    check
+}
+
+/// Returns a line for each format, and one for each difference.
+fn details(record: &CheckRecord) -> Vec<String> {
+    let of_format = |found: &FormatReport| {
+        let verdict = match (&found.unsupported, found.differing) {
+            (Some(reason), _) => format!("not supported: {reason}"),
+            (None, 0) => {
+                let closest = found.closest[0].max(found.closest[1]);
+                format!(
+                    "{} results agree with the CPU; the largest error is {:.0} % of its bound",
+                    found.compared,
+                    100.0 * closest
+                )
+            }
+            (None, differing) => format!("{differing} of {} results differ", found.compared),
+        };
+        let differences = found.differences.iter().map(ToString::to_string);
+        let hidden = found.differing - found.differences.len();
+        let more = (hidden > 0).then(|| format!("and {hidden} more"));
+        std::iter::once(format!("{}: {verdict}", found.format))
+            .chain(differences.chain(more).map(|line| format!("  {line}")))
+            .collect::<Vec<_>>()
+    };
+    let lines = record.report.formats.iter().flat_map(of_format);
+    std::iter::once(format!("device: {}", record.on.description))
+        .chain(lines)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_backends_of_the_cpu_pass() {
+        for backend in [BackendChoice::Own, BackendChoice::Candle] {
+            let (checks, error) = device_checks(Device::Cpu, backend).expect("there is a CPU");
+            assert!(error.is_none(), "{error:?} {checks:?}");
+            let [check] = &checks[..] else {
+                panic!("one device: {checks:?}")
+            };
+            assert_eq!(check.state, State::Good);
+            assert!(check.text.contains("passed"), "{}", check.text);
+        }
+    }
+
+    #[test]
+    #[cfg(not(feature = "metal"))]
+    fn a_device_that_this_build_lacks_is_an_error() {
+        let error = device_checks(Device::Metal, BackendChoice::Auto).expect_err("no Metal");
+        assert_eq!(error.kind(), ErrorKind::DeviceNone);
+        let index = Device::Cuda(4711);
+        if let Ok((checks, error)) = device_checks(index, BackendChoice::Auto) {
+            assert_eq!(checks[0].state, State::Bad);
+            let error = error.expect("no machine has 4712 GPUs");
+            assert_eq!(error.kind(), ErrorKind::DeviceNone);
+        }
+    }
+}
