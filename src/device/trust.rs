@@ -79,13 +79,12 @@ pub(super) fn verdict(
         return Ok(trusted(known, format));
     }
     let knows = |record: &CheckRecord| record.report.of_format(format).is_some();
-    let (record, unwritten) = match known.filter(knows) {
-        Some(record) => (record, None),
-        None => {
-            let record = CheckRecord::now(on, run()?);
-            let unwritten = remembered.keep(&record);
-            (record, unwritten)
-        }
+    let (record, unwritten) = if let Some(record) = known.filter(knows) {
+        (record, None)
+    } else {
+        let record = CheckRecord::now(on, run()?);
+        let unwritten = remembered.keep(&record);
+        (record, unwritten)
     };
     if record.report.passes_in(format) {
         return Ok(Verdict::Usable {

@@ -66,7 +66,7 @@ fn check(found: &CandidateCheck, is_one_open: bool) -> Check {
     };
     let mut check = Check {
         details: details(record),
-        device_check: Some(record.clone()),
+        comparison: Some(record.clone()),
         ..Check::new(
             "check",
             format!(

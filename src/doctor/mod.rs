@@ -49,7 +49,8 @@ pub(crate) struct Check {
     pub hint: Option<String>,
     /// What a comparison with the CPU found.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub device_check: Option<CheckRecord>,
+    #[serde(rename = "device_check")]
+    pub comparison: Option<CheckRecord>,
 }
 
 /// The devices and backends that are compared with the CPU.
@@ -69,7 +70,7 @@ impl Check {
             text: text.into(),
             details: Vec::new(),
             hint: None,
-            device_check: None,
+            comparison: None,
         }
     }
 
@@ -86,7 +87,7 @@ impl Check {
             text: error.to_string(),
             details: Vec::new(),
             hint: error.hint(),
-            device_check: None,
+            comparison: None,
         }
     }
 }

@@ -14,7 +14,7 @@ pub(super) fn values(name: &str, shape: &[usize]) -> Vec<f32> {
     let mut numbers = Numbers::new(seed);
     let len = shape.iter().product();
     match shape {
-        [_] if name.ends_with(".bias") => numbers.spread(len, SPREAD),
+        [_] if name.rsplit('.').next() == Some("bias") => numbers.spread(len, SPREAD),
         [_] => {
             let scales = numbers.spread(len, SPREAD).into_iter();
             scales.map(|deviation| 1.0 + deviation).collect()

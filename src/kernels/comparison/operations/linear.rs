@@ -9,18 +9,20 @@ const RANK: usize = 2;
 /// Most rows of a layer in f32, which the embedding of the timestep has.
 const ROWS_OF_F32: usize = 2;
 
+/// Returns a matrix of `rows` x `inner` from its values, or from those of its transpose.
+fn left<T>(a: &T, [rows, inner]: [usize; 2], is_transposed: bool) -> Matrix<'_, T> {
+    if is_transposed {
+        Matrix::dense(a, 0, inner, rows).transposed()
+    } else {
+        Matrix::dense(a, 0, rows, inner)
+    }
+}
+
 /// Products of dense and transposed matrices in the backend's format; and products that are added to a part of a buffer of f32, of factors in
 /// f32 and in the format, as for the gradients of a LoRA.
 pub(super) fn matmul<B: Backend>(r: &mut Recorder<B>, [rows, inner, cols]: [usize; 3]) {
     let [a, b] = [rows * inner, inner * cols].map(|len| r.compact(len));
     let [full_a, full_b] = [rows * inner, inner * cols].map(|len| r.full(len));
-    fn left<T>(a: &T, [rows, inner]: [usize; 2], is_transposed: bool) -> Matrix<'_, T> {
-        if is_transposed {
-            Matrix::dense(a, 0, inner, rows).transposed()
-        } else {
-            Matrix::dense(a, 0, rows, inner)
-        }
-    }
     let factor = 1.0 / inner as f32;
     for [of_a, of_b] in [[false, false], [true, false], [false, true]] {
         let (a, b) = (left(&a, [rows, inner], of_a), left(&b, [inner, cols], of_b));
