@@ -11,12 +11,13 @@ use super::sheets::Sheets;
 use super::tally::Tally;
 use super::weights::{cache_hash, cached_hash};
 use super::{History, Item, ItemState, Log, Options, Redo, Resolver};
+use crate::device::ComputedOn;
 use crate::edit::Provenance;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::model::{AdditionNotes, Model};
 use crate::pipeline::AnyPipeline;
-use crate::report::{self, BatchProgress, ComputedOn, Summary};
+use crate::report::{self, BatchProgress, Summary};
 use crate::warning::Warning;
 
 /// Everything that is known of a batch before its weights are loaded.

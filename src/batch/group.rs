@@ -1,6 +1,7 @@
 //! Edits a group of items, whose requests to the network are computed in shared calls.
 
 use super::handoff::{EditResult, EditedItem, PreparedItem, ReadItem};
+use crate::device::ComputedOn;
 use crate::diffusion::Seeded;
 use crate::edit::Provenance;
 use crate::error::{Error, ErrorKind, Result};
@@ -9,7 +10,7 @@ use crate::interrupt::Interrupt;
 use crate::panics;
 use crate::pipeline::{AnyPipeline, EditRequest, Outcome};
 use crate::progress::{Progress, Silent};
-use crate::report::{BatchProgress, ComputedOn, Record};
+use crate::report::{BatchProgress, Record};
 use crate::warning::{Warning, WarningKind};
 
 pub(super) struct GroupEditor<'a> {

@@ -8,12 +8,13 @@ use super::groups::Groups;
 use super::handoff::{EditedItem, ReadItem};
 use super::limits::StopReason;
 use super::{Item, Limits};
+use crate::device::ComputedOn;
 use crate::edit::Provenance;
 use crate::error::{Error, ErrorKind};
 use crate::interrupt::Interrupt;
 use crate::pipeline::AnyPipeline;
 use crate::progress::Stage;
-use crate::report::{BatchProgress, ComputedOn};
+use crate::report::BatchProgress;
 
 pub(super) struct NetworkStage<'a, 'i> {
     pub(super) from_reader: Receiver<ReadItem<'i>>,

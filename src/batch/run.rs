@@ -16,11 +16,12 @@ use super::sheets::Sheets;
 use super::tally::Tally;
 use super::writer::Writer;
 use super::{History, Item, Log, Options, Resolver};
+use crate::device::ComputedOn;
 use crate::edit::Provenance;
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::pipeline::AnyPipeline;
-use crate::report::{BatchProgress, ComputedOn};
+use crate::report::BatchProgress;
 
 /// What a run needs beside its items.
 #[derive(Debug)]

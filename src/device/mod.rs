@@ -24,7 +24,6 @@ use crate::metrics::{ClipSimilarity, Fidelity, Lpips, LpipsFile, Metric};
 use crate::model::{ClipModel, Model};
 use crate::pipeline::{AnyPipeline, Pipeline};
 use crate::progress::Progress;
-use crate::report::ComputedOn;
 use crate::warning::Warning;
 use candidate::{Build, Candidate, candidates};
 use check::{CheckRecord, Remembered};
@@ -33,6 +32,19 @@ use refusal::{FailedCheck, Refusal, fallback, is_surprising, only_f32, unavailab
 pub use request::{BackendChoice, Device, Dtype};
 use trust::Verdict;
 pub use trust::{CheckState, DeviceCheck, Trust};
+
+/// What computes an edit, as its record names it.
+#[derive(Debug, Clone, Copy)]
+pub struct ComputedOn<'a> {
+    /// The device.
+    pub device: &'a str,
+    /// The backend.
+    pub backend: &'static str,
+    /// The number format.
+    pub dtype: &'a str,
+    /// The check of a GPU.
+    pub check: Option<&'a DeviceCheck>,
+}
 
 /// An open device, its backend and the number format it computes in.
 #[derive(Debug, Clone)]

@@ -38,7 +38,7 @@ pub use messages::{
 };
 pub use methods_table::print_methods;
 pub use paths::Paths;
-pub use record::{ComputedOn, LeftOut, Loss, Record, RegionMotion, Status};
+pub use record::{LeftOut, Loss, Record, RegionMotion, Status};
 pub use settings_table::print_settings;
 pub use summary::{Summary, counted};
 pub use validation::{Validation, ValidationStatus};

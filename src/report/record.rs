@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Serialize, Serializer};
 
 use super::{Failure, Paths};
-use crate::device::DeviceCheck;
+use crate::device::{ComputedOn, DeviceCheck};
 use crate::error::Error;
 use crate::geometry::Window;
 use crate::model::AdditionNotes;
@@ -141,19 +141,6 @@ pub struct Record {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
-}
-
-/// What computes an edit, as its record names it.
-#[derive(Debug, Clone, Copy)]
-pub struct ComputedOn<'a> {
-    /// The device.
-    pub device: &'a str,
-    /// The backend.
-    pub backend: &'static str,
-    /// The number format.
-    pub dtype: &'a str,
-    /// The check of a GPU.
-    pub check: Option<&'a DeviceCheck>,
 }
 
 impl Record {

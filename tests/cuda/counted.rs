@@ -128,7 +128,7 @@ impl Driver for Counting {
     }
 }
 
-/// Writes the tiny model with [`SCALE`] times its channels, and zeros as weights.
+/// Writes the tiny model with [`SCALE`] times its channels, and one value for all weights.
 fn write_model(folder: &Path) {
     let tiny = path("tiny/unet");
     let file = "diffusion_pytorch_model.safetensors";
@@ -157,10 +157,11 @@ fn write_model(folder: &Path) {
         .collect();
     let bytes_of = |shape: &[usize]| 2 * shape.iter().product::<usize>();
     let longest = shapes.iter().map(|(_, shape)| bytes_of(shape)).max();
-    let zeros = vec![0; longest.expect("there are tensors")];
+    // A value near 0 in f16: a file of zeros would be refused.
+    let values = vec![1; longest.expect("there are tensors")];
     let views = shapes.iter().map(|(name, shape)| {
-        let zeros = &zeros[..bytes_of(shape)];
-        let view = TensorView::new(Dtype::F16, shape.clone(), zeros);
+        let values = &values[..bytes_of(shape)];
+        let view = TensorView::new(Dtype::F16, shape.clone(), values);
         (name, view.expect("as many bytes as values"))
     });
     let written = safetensors::serialize(views, None).expect("the tensors can be written");

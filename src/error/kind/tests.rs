@@ -67,6 +67,7 @@ const ERRORS: &[(&str, u8)] = &[
     ("hub.disk_full", 75),
     ("device.none", 2),
     ("device.dtype", 2),
+    ("device.check", 2),
     ("device.refused", 1),
     ("device.lost", 75),
     ("compute.out_of_memory", 1),
