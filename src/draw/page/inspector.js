@@ -10,17 +10,21 @@ const TYPES = [
 ];
 
 /// When the sidebar is built anew: not while a pointer is pressed on it, whose click would find another element.
-const rebuilding = { timer: 0, isPressed: false };
+const rebuilding = { timer: 0, isPressed: false, isFieldLeft: false };
 
 /// Builds the sidebar anew: after a click on it, or when the focus has arrived that leaves a changed field.
 function showInspectorSoon() {
   if (rebuilding.isPressed) rebuilding.timer ||= -1;
-  else if (document.activeElement?.matches("aside input")) rebuilding.timer ||= setTimeout(showInspector);
+  else if (rebuilding.isFieldLeft) rebuilding.timer ||= setTimeout(showInspector);
   else showInspector();
 }
 
 function listenToInspector() {
-  document.querySelector("aside").addEventListener("pointerdown", () => (rebuilding.isPressed = true));
+  const aside = document.querySelector("aside");
+  aside.addEventListener("pointerdown", () => (rebuilding.isPressed = true));
+  // A text field may tell its change while the focus goes from it to another.
+  aside.addEventListener("change", (event) => (rebuilding.isFieldLeft = event.target.matches("input")), { capture: true });
+  aside.addEventListener("change", () => (rebuilding.isFieldLeft = false));
   for (const type of ["pointerup", "pointercancel"]) {
     document.addEventListener(type, () => {
       rebuilding.isPressed = false;
