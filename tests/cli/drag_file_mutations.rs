@@ -368,9 +368,9 @@ fn no_mutation_of_a_valid_file_panics() {
         begin.elapsed()
     );
     println!("the slowest took {:.1?}", slowest.get());
-    // The limit on an idle machine is a tenth of this.
+    // A loaded machine takes seconds; only a file that hangs takes as long as this.
     assert!(
-        slowest.get() < Duration::from_secs(1),
+        slowest.get() < Duration::from_secs(20),
         "{:?}",
         slowest.get()
     );
