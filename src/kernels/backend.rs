@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use super::{
-    AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
+    AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix, PassKey,
 };
 
 /// A device: memory, the operations of the network with their backward passes, losses and the optimiser.
@@ -24,6 +24,26 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Runs `work`, a sequence of many device calls such as a forward pass, in the context where calls are cheapest (on the CPU,
     /// inside the thread pool), and returns its result.
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
+    /// As [`Backend::run`], for a pass through a network that is repeated: `inputs` prepares what may differ from run to run, and `work` makes
+    /// the device calls of the pass. A device may submit the calls of `work` together if they are those of its last run; the results are
+    /// the same bits. In `inputs`, [`Backend::compact`] and [`Backend::full`] return copies then.
+    fn pass<I, R: Send>(
+        &self,
+        _key: PassKey,
+        inputs: impl FnOnce() -> I + Send,
+        work: impl FnOnce(I) -> R + Send,
+    ) -> R {
+        self.run(|| work(inputs()))
+    }
+    /// Returns copies of buffers, in the memory of the pass where [`Backend::pass`] prepares its inputs, and laid out so that one call copies
+    /// them again; `None` where the device has no use for them. `are_biases` says that convolutions read them in their own format.
+    fn copied_together(
+        &self,
+        _buffers: &[&Self::Buffer],
+        _are_biases: bool,
+    ) -> Option<Vec<Self::Buffer>> {
+        None
+    }
     /// Releases memory that is kept for reuse. Called when a stage of an edit ends.
     fn trim(&self);
     /// Returns a description of everything that affects rounding: device, format, instruction set, batch sizes. Equal descriptions

@@ -34,10 +34,12 @@ pub mod cuda;
 pub mod fault;
 mod format;
 mod loss_scale;
+mod pass_key;
 mod shape;
 
 pub use backend::Backend;
 pub use format::Format;
+pub use pass_key::PassKey;
 pub use shape::{
     AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
 };

@@ -11,8 +11,8 @@ use std::ffi::{CString, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dragnext::kernels::cuda::driver::{
-    Address, Convolution, ConvolutionData, ConvolutionOutcome, Driver, Gemm, KernelArgument,
-    Launch, MemoryInfo,
+    Address, Convolution, ConvolutionData, ConvolutionOutcome, Driver, Gemm, Graph, KernelArgument,
+    Launch, MemoryInfo, RecordedOperation,
 };
 use dragnext::kernels::fault::DeviceFault;
 
@@ -34,16 +34,46 @@ pub(crate) enum ConvolutionSupport {
     Full,
 }
 
-/// The emulated GPU.
-#[derive(Debug)]
+/// The emulated GPU. A clone is the same GPU.
+#[derive(Debug, Clone)]
 pub(crate) struct Emulated {
     convolutions: ConvolutionSupport,
     limit: usize,
-    state: Mutex<MemoryState>,
+    state: Arc<Mutex<MemoryState>>,
     launches: Launches,
+    graphs: GraphSupport,
 }
 
-/// Kernel launches by name, and products, convolutions and trims as `gemm`, `convolution` and `trim`.
+/// How the emulated GPU makes graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GraphSupport {
+    /// It can.
+    Full,
+    /// A call is not permitted during the capture.
+    Refused,
+    /// There is no memory for a graph.
+    OutOfMemory,
+}
+
+/// A graph of the emulated GPU: it submits its operations one by one.
+#[derive(Debug)]
+struct EmulatedGraph {
+    gpu: Emulated,
+    operations: Vec<RecordedOperation>,
+}
+
+impl Graph for EmulatedGraph {
+    fn launch(&self) -> Result<(), DeviceFault> {
+        self.gpu.count("graph", 0);
+        for recorded in &self.operations {
+            recorded.resubmit(|operation| operation.submit(&self.gpu))?;
+        }
+        Ok(())
+    }
+}
+
+/// Kernel launches by name, and products, convolutions, graphs and trims as `gemm`, `convolution`, `graph` and `trim`. The operations of a
+/// graph are counted too.
 pub(crate) type Launches = Arc<Mutex<BTreeMap<String, Launched>>>;
 
 /// Launches of one kernel.
@@ -72,9 +102,15 @@ impl Emulated {
         Self {
             convolutions,
             limit,
-            state: Mutex::default(),
+            state: Arc::default(),
             launches: Arc::default(),
+            graphs: GraphSupport::Full,
         }
+    }
+
+    /// With graphs made in this way.
+    pub(crate) fn with_graphs(self, graphs: GraphSupport) -> Self {
+        Self { graphs, ..self }
     }
 
     /// Returns the launches, which are counted on after the GPU is given to a backend.
@@ -259,6 +295,24 @@ impl Driver for Emulated {
         }
         self.count("convolution", 0);
         Ok(self.convolve(shape, data))
+    }
+
+    fn graph(&self, operations: &[RecordedOperation]) -> Result<Box<dyn Graph>, DeviceFault> {
+        match self.graphs {
+            GraphSupport::Full => Ok(Box::new(EmulatedGraph {
+                gpu: self.clone(),
+                operations: operations.to_vec(),
+            })),
+            GraphSupport::Refused => Err(DeviceFault::Refused {
+                call: "cuStreamEndCapture".to_owned(),
+                reason: "refused by the test".to_owned(),
+            }),
+            GraphSupport::OutOfMemory => Err(DeviceFault::OutOfMemory {
+                need: 0,
+                free: 0,
+                total: 0,
+            }),
+        }
     }
 
     fn memory(&self) -> MemoryInfo {

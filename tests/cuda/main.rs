@@ -14,6 +14,7 @@ mod device;
 mod device_check;
 mod emulated;
 mod faults;
+mod graphs;
 mod launches;
 mod network;
 mod operations;

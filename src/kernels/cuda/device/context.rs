@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use cudarc::driver::sys::{
     CUcontext, CUdevice, CUdevice_attribute as Attribute, CUstream, CUstream_flags,
@@ -27,6 +28,9 @@ pub(super) struct Context {
     /// Identifies the context in [`CURRENT`]. The driver may reuse a handle after its context is
     /// released.
     id: u64,
+    /// Calls share it; a capture has it alone.
+    calls: RwLock<()>,
+    capturing: AtomicBool,
 }
 
 // SAFETY: driver handles may be used from any thread.
@@ -101,6 +105,8 @@ impl Context {
             handle,
             stream: ptr::null_mut(),
             id,
+            calls: RwLock::new(()),
+            capturing: AtomicBool::new(false),
         };
         context.make_current()?;
         // Non-blocking: no synchronisation with the legacy default stream, which other code of the
@@ -143,6 +149,26 @@ impl Context {
     pub(super) fn synchronise(&self) -> Result<(), CallFailure> {
         // SAFETY: the stream lives as long as `self`.
         unsafe { call!(driver, cuStreamSynchronize(self.stream)) }
+    }
+
+    /// Waits for a capture of another thread. Calls that use the stream hold the guard.
+    pub(super) fn shared(&self) -> RwLockReadGuard<'_, ()> {
+        self.calls.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for the calls of other threads, and keeps them out.
+    pub(super) fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        self.calls.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes whether the stream captures operations instead of running them.
+    pub(super) fn set_capturing(&self, capturing: bool) {
+        self.capturing.store(capturing, Ordering::Relaxed);
+    }
+
+    /// Returns whether the stream captures operations. Only the capturing thread makes calls then.
+    pub(super) fn is_capturing(&self) -> bool {
+        self.capturing.load(Ordering::Relaxed)
     }
 
     /// Returns whether the GPU is unusable, so that every later call fails.

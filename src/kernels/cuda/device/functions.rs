@@ -16,6 +16,10 @@ pub(super) const DRIVER: &[&str] = &[
     "cuFuncSetAttribute",
     "cuGetErrorName",
     "cuGetErrorString",
+    "cuGraphDestroy",
+    "cuGraphExecDestroy",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
     "cuInit",
     "cuLaunchKernel",
     "cuMemAllocAsync",
@@ -37,8 +41,10 @@ pub(super) const DRIVER: &[&str] = &[
     "cuModuleGetFunction",
     "cuModuleLoadDataEx",
     "cuModuleUnload",
+    "cuStreamBeginCapture_v2",
     "cuStreamCreate",
     "cuStreamDestroy_v2",
+    "cuStreamEndCapture",
     "cuStreamQuery",
     "cuStreamSynchronize",
 ];
@@ -99,7 +105,7 @@ mod tests {
     use super::super::library::NvidiaLibrary;
 
     /// Every file that calls a library.
-    const SOURCES: [&str; 12] = [
+    const SOURCES: [&str; 13] = [
         include_str!("call.rs"),
         include_str!("context.rs"),
         include_str!("cublaslt/descriptors.rs"),
@@ -108,6 +114,7 @@ mod tests {
         include_str!("cudnn/descriptors.rs"),
         include_str!("cudnn/mod.rs"),
         include_str!("cudnn/plan.rs"),
+        include_str!("graph.rs"),
         include_str!("memory.rs"),
         include_str!("mod.rs"),
         include_str!("module.rs"),

@@ -14,6 +14,7 @@ mod context;
 mod cublaslt;
 mod cudnn;
 mod functions;
+mod graph;
 mod library;
 mod memory;
 mod module;
@@ -25,16 +26,19 @@ use std::sync::{Arc, OnceLock};
 
 use cudarc::driver::sys::CUdevice_attribute;
 
+use self::call::lost;
 use self::context::Context;
 use self::cublaslt::CublasLt;
 use self::cudnn::Cudnn;
+use self::graph::LaunchableGraph;
 use self::library::version_text;
 use self::memory::DeviceMemory;
 use self::module::KernelModule;
 use self::staging::Staging;
 use self::symbol::invoke;
 use crate::kernels::cuda::driver::{
-    Address, Convolution, ConvolutionData, ConvolutionOutcome, Driver, Gemm, Launch, MemoryInfo,
+    Address, Convolution, ConvolutionData, ConvolutionOutcome, Driver, Gemm, Graph, Launch,
+    MemoryInfo, Operation, Outcome, RecordedOperation,
 };
 use crate::kernels::fault::DeviceFault;
 
@@ -171,6 +175,7 @@ impl CudaDevice {
     /// unusable, every call fails with that fault: the driver would report it for whichever call
     /// comes next.
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T, DeviceFault>) -> Result<T, DeviceFault> {
+        let _shared = self.context.shared();
         if let Some(fault) = self.lost.get() {
             return Err(fault.clone());
         }
@@ -180,6 +185,24 @@ impl CudaDevice {
                 let _ = self.lost.set(fault.clone());
             }
         })
+    }
+
+    /// Submits an operation with the context current.
+    fn submit(&self, operation: &Operation) -> Result<Outcome, DeviceFault> {
+        match operation {
+            Operation::Launch(launch) => self.module.launch(launch)?,
+            Operation::Gemm(gemm) => self.cublaslt.gemm(gemm)?,
+            Operation::Convolution(shape, data) => {
+                let outcome = match &self.cudnn {
+                    Ok(cudnn) => cudnn.convolve(shape, data)?,
+                    Err(_) => ConvolutionOutcome::Unsupported,
+                };
+                return Ok(Outcome::Convolution(outcome));
+            }
+            Operation::Copy { from, to, bytes } => self.memory.copy(*from, *to, *bytes)?,
+            Operation::Clear { to, bytes } => self.memory.clear(*to, *bytes)?,
+        }
+        Ok(Outcome::Complete)
     }
 }
 
@@ -232,6 +255,28 @@ impl Driver for CudaDevice {
         match &self.cudnn {
             Ok(cudnn) => self.guarded(|| cudnn.convolve(shape, data)),
             Err(_) => Ok(ConvolutionOutcome::Unsupported),
+        }
+    }
+
+    fn graph(&self, operations: &[RecordedOperation]) -> Result<Box<dyn Graph>, DeviceFault> {
+        let _alone = self.context.alone();
+        if let Some(fault) = self.lost.get() {
+            return Err(fault.clone());
+        }
+        self.context.make_current()?;
+        let mut operations = operations.iter();
+        let submit = || {
+            operations
+                .try_for_each(|recorded| recorded.resubmit(|operation| self.submit(operation)))
+        };
+        match LaunchableGraph::capture(&self.context, &self.memory, submit) {
+            Ok(graph) => Ok(Box::new(graph)),
+            Err(DeviceFault::Refused { call, reason }) if self.context.is_lost() => {
+                let fault = lost(&call, reason);
+                let _ = self.lost.set(fault.clone());
+                Err(fault)
+            }
+            Err(fault) => Err(fault),
         }
     }
 

@@ -1,0 +1,295 @@
+//! Repeated passes as graphs on the emulated GPU: the bits are those of single operations, whatever changes between the runs.
+
+use dragnext::error::Error;
+use dragnext::kernels::cuda::driver::Format;
+use dragnext::kernels::cuda::{Cuda, GraphFigures};
+use dragnext::kernels::{Backend, fault};
+use dragnext::model::UNet;
+use dragnext::model::unet::{Input, Network, NoiseAndFeatures, Prompt};
+use dragnext::nn::{Shape, Tensor};
+
+use super::compiled::available;
+use super::emulated::{ConvolutionSupport, Emulated, GraphSupport};
+use crate::bench::fixture::short_edit::try_edit;
+use crate::bench::fixture::{Fixture, source};
+use crate::bench::report;
+use crate::parity::network::{random, unet};
+
+/// Runs of a pass: one of each state, and more that launch the graph.
+const RUNS: u64 = 6;
+
+fn gpu(format: Format, graphs: GraphSupport) -> Cuda {
+    let emulated = Emulated::new(ConvolutionSupport::Full).with_graphs(graphs);
+    let cuda = Cuda::new(emulated, format);
+    cuda.use_graphs(true);
+    cuda
+}
+
+fn without_graphs(format: Format) -> Cuda {
+    Cuda::new(Emulated::new(ConvolutionSupport::Full), format)
+}
+
+/// The tiny network on a GPU, with a prompt.
+struct TinyNetwork {
+    cuda: Cuda,
+    unet: UNet<Cuda>,
+    prompt: Prompt<Cuda>,
+}
+
+impl TinyNetwork {
+    fn new(cuda: Cuda) -> Self {
+        let unet = unet(&cuda, &source("tiny"));
+        let prompt = unet.prepare(&random(&cuda, 2, Shape::new(1, 1, 7, 24)));
+        Self { cuda, unet, prompt }
+    }
+
+    /// The latent and the timestep of a run.
+    fn input(&self, run: u64) -> (Tensor<Cuda>, f64) {
+        let latent = random(&self.cuda, 10 + run, Shape::new(1, 8, 8, 4));
+        (latent, 40.0 * run as f64 + 1.0)
+    }
+
+    fn predict(&self, run: u64) -> Tensor<Cuda> {
+        let (latent, t) = self.input(run);
+        self.unet.predict(Input::at(&latent, t, &self.prompt))
+    }
+
+    /// Records a pass, and returns its outputs with the gradient of a loss that depends on them.
+    fn record(&self, run: u64) -> Vec<Vec<f32>> {
+        let (latent, t) = self.input(run);
+        let input = Input::at(&latent, t, &self.prompt);
+        let pass = self.unet.record(input, NoiseAndFeatures::of(&[2, 3]));
+        let (noise, features) = pass.outputs().clone();
+        let gradients = (noise.full(0.5), features.iter().map(|map| map.full(2.0)));
+        let gradients = (gradients.0, gradients.1.collect());
+        // The loss scale follows the magnitude.
+        let gradient = pass.backward(gradients, 1.0 + run as f32);
+        let all = features.iter().chain([&noise, &gradient]);
+        all.map(Tensor::to_host).collect()
+    }
+}
+
+/// Asserts that the figures are those of graphs which were launched.
+fn assert_launched(figures: &GraphFigures, made: usize, launched: usize) {
+    report(&format!("{figures:?}"));
+    let GraphFigures {
+        made: of_made,
+        launched: of_launched,
+        failure,
+    } = figures;
+    assert_eq!(
+        (*of_made, *of_launched, failure),
+        (made, launched, &None),
+        "graphs made and launched"
+    );
+}
+
+#[test]
+fn a_graph_follows_its_inputs() {
+    if !available("a_graph_follows_its_inputs") {
+        return;
+    }
+    for format in [Format::F32, Format::F16, Format::Bf16] {
+        let single = TinyNetwork::new(without_graphs(format));
+        let graphs = TinyNetwork::new(gpu(format, GraphSupport::Full));
+        for run in 0..RUNS {
+            assert!(
+                graphs.record(run) == single.record(run),
+                "{format:?}, run {run}"
+            );
+        }
+        // The forward and the backward pass: a graph of each is made in the third run.
+        assert_launched(&graphs.cuda.graph_figures(), 2, 2 * (RUNS as usize - 2));
+    }
+}
+
+#[test]
+fn outputs_that_are_kept_are_not_overwritten() {
+    if !available("outputs_that_are_kept_are_not_overwritten") {
+        return;
+    }
+    let single = TinyNetwork::new(without_graphs(Format::F16));
+    let expected: Vec<_> = (0..2 * RUNS)
+        .map(|run| single.predict(run).to_host())
+        .collect();
+    let graphs = TinyNetwork::new(gpu(Format::F16, GraphSupport::Full));
+    let mut kept = Vec::new();
+    for run in 0..2 * RUNS {
+        let noise = graphs.predict(run);
+        // The first runs drop theirs, so that there is a graph when the others keep theirs.
+        if run >= RUNS {
+            kept.push((noise, run));
+        } else {
+            assert!(noise.to_host() == expected[run as usize], "run {run}");
+        }
+    }
+    for (noise, run) in kept {
+        assert!(noise.to_host() == expected[run as usize], "run {run}");
+    }
+    let figures = graphs.cuda.graph_figures();
+    report(&format!("{figures:?}"));
+    assert!(figures.launched >= RUNS as usize - 2, "{figures:?}");
+}
+
+/// Recorded passes of two pictures that are open at once, as of two edits, from one thread and from two.
+#[test]
+fn two_pictures_do_not_share_memory() {
+    if !available("two_pictures_do_not_share_memory") {
+        return;
+    }
+    let single = TinyNetwork::new(without_graphs(Format::F16));
+    let expected: Vec<_> = (0..2 * RUNS).map(|run| single.record(run)).collect();
+    let graphs = TinyNetwork::new(gpu(Format::F16, GraphSupport::Full));
+    for run in 0..RUNS {
+        let passes = [run, run + RUNS].map(|run| {
+            let (latent, t) = graphs.input(run);
+            let input = Input::at(&latent, t, &graphs.prompt);
+            graphs.unet.record(input, NoiseAndFeatures::of(&[2, 3]))
+        });
+        let ends = passes.map(|pass| {
+            let (noise, features) = pass.outputs().clone();
+            let to_features = features.iter().map(|map| map.full(2.0)).collect();
+            let gradient = pass.backward((noise.full(0.5), to_features), 1.0 + run as f32);
+            (noise, gradient)
+        });
+        for ((noise, _), run) in ends.iter().zip([run, run + RUNS]) {
+            assert!(noise.to_host() == expected[run as usize][2], "run {run}");
+        }
+        let (_, gradient) = &ends[0];
+        assert!(gradient.to_host() == expected[run as usize][3], "run {run}");
+    }
+    std::thread::scope(|scope| {
+        for first in [0, RUNS] {
+            let (graphs, expected) = (&graphs, &expected);
+            scope.spawn(move || {
+                for run in first..first + RUNS {
+                    let found = graphs.record(run);
+                    assert!(found == expected[run as usize], "run {run}");
+                }
+            });
+        }
+    });
+    let figures = graphs.cuda.graph_figures();
+    report(&format!("{figures:?}"));
+    assert_eq!(figures.failure, None);
+}
+
+#[test]
+fn a_graph_that_cannot_be_made_is_submitted() {
+    if !available("a_graph_that_cannot_be_made_is_submitted") {
+        return;
+    }
+    let single = TinyNetwork::new(without_graphs(Format::F16));
+    for (graphs, reason) in [
+        (GraphSupport::Refused, "refused by the test"),
+        (GraphSupport::OutOfMemory, "out of memory"),
+    ] {
+        let failing = TinyNetwork::new(gpu(Format::F16, graphs));
+        for run in 0..RUNS {
+            assert!(failing.record(run) == single.record(run), "run {run}");
+        }
+        let figures = failing.cuda.graph_figures();
+        assert_eq!((figures.made, figures.launched), (0, 0));
+        let failure = figures.failure.expect("the reason is known");
+        assert!(failure.contains(reason), "{failure}");
+    }
+}
+
+/// Memory runs out while outputs of a pass with a graph are kept. The graph's memory is freed, the results before and after are right.
+#[test]
+fn short_memory_frees_the_memory_of_graphs() {
+    if !available("short_memory_frees_the_memory_of_graphs") {
+        return;
+    }
+    let single = TinyNetwork::new(without_graphs(Format::F16));
+    let expected: Vec<_> = (0..RUNS).map(|run| single.record(run)).collect();
+    let rehearsal = TinyNetwork::new(gpu(Format::F16, GraphSupport::Full));
+    for run in 0..RUNS {
+        rehearsal.record(run);
+    }
+    let peak = rehearsal
+        .cuda
+        .peak_bytes()
+        .expect("the backend tracks its memory") as usize;
+    let emulated = Emulated::with_memory(ConvolutionSupport::Full, peak + 100_000);
+    let cuda = Cuda::new(emulated, Format::F16);
+    cuda.use_graphs(true);
+    let graphs = TinyNetwork::new(cuda.clone());
+    let mut hog = Vec::new();
+    for run in 0..RUNS {
+        assert!(graphs.record(run) == expected[run as usize], "run {run}");
+    }
+    let before = cuda.graph_figures();
+    assert!(before.launched > 0, "{before:?}");
+    // All that is free, and then some of what the passes hold.
+    let filled = fault::catch(|| -> Result<(), Error> {
+        loop {
+            hog.push(cuda.zeros(10_000));
+        }
+    });
+    let error = filled.expect_err("the memory is finite");
+    assert_eq!(error.kind().name(), "compute.out_of_memory");
+    let in_hog = hog.len() * 40_000;
+    assert!(in_hog > 100_000, "{in_hog} bytes: the passes gave theirs");
+    drop(hog);
+    for run in 0..RUNS {
+        assert!(graphs.record(run) == expected[run as usize], "run {run}");
+    }
+    assert!(
+        cuda.graph_figures().made > before.made,
+        "graphs are made again"
+    );
+}
+
+/// A pass that runs out of memory while it holds operations back fails as any other, and the next one works.
+#[test]
+fn a_pass_that_fails_holds_nothing_back() {
+    if !available("a_pass_that_fails_holds_nothing_back") {
+        return;
+    }
+    let single = TinyNetwork::new(without_graphs(Format::F16));
+    let graphs = TinyNetwork::new(gpu(Format::F16, GraphSupport::Full));
+    for run in 0..RUNS {
+        assert!(graphs.record(run) == single.record(run), "run {run}");
+        // Another thread's panic unwinds through the pass.
+        let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let (latent, t) = graphs.input(run);
+            // No decoder stage has this number: the pass panics after its layers ran.
+            let input = Input::at(&latent, t, &graphs.prompt);
+            graphs.unet.forward(input, NoiseAndFeatures::of(&[9]))
+        }));
+        assert!(failed.is_err());
+    }
+    let latest = graphs.record(RUNS);
+    assert!(latest == single.record(RUNS));
+}
+
+#[test]
+fn a_whole_edit_has_the_same_bits() {
+    if !available("a_whole_edit_has_the_same_bits") {
+        return;
+    }
+    let dump = Fixture::open("edit/dump.safetensors");
+    for library in [ConvolutionSupport::Full, ConvolutionSupport::Partial] {
+        let edit = |graphs: bool| {
+            let cuda = Cuda::new(Emulated::new(library), Format::F16);
+            cuda.use_graphs(graphs);
+            let edited = try_edit(cuda.clone(), &dump, |_| ());
+            let (outcome, _) = edited.expect("the edit succeeds");
+            (outcome, cuda)
+        };
+        let ((single, plain), (graphs, cuda)) = (edit(false), edit(true));
+        assert!(single.picture == graphs.picture, "{library:?}: the picture");
+        assert!(single.losses == graphs.losses, "{library:?}: the losses");
+        let figures = cuda.graph_figures();
+        let [before, after] = [&plain, &cuda].map(|cuda| cuda.launches().expect("counted"));
+        report(&format!(
+            "{library:?}: {before} launches, {after} with graphs: {figures:?}"
+        ));
+        assert_eq!(figures.failure, None);
+        assert!(
+            figures.launched > figures.made && figures.made > 0,
+            "{figures:?}"
+        );
+    }
+}
