@@ -82,6 +82,10 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn refused_convolutions(&self) -> Vec<String> {
         Vec::new()
     }
+    /// Returns why repeated passes were not submitted together although that was requested; `None` if they were, or it was not.
+    fn graph_failure(&self) -> Option<String> {
+        None
+    }
     /// Returns the peak of device memory in bytes; `None` if the device uses the process's memory.
     fn peak_bytes(&self) -> Option<u64>;
 
@@ -506,6 +510,40 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         weight: &Self::Buffer,
         gradient: &mut Self::Buffer,
     ) -> f64;
+
+    /// As [`Backend::sampled_l1`], without waiting for the sum where the device runs behind the host.
+    fn sampled_l1_sum(
+        &self,
+        channels: usize,
+        map: &Self::Buffer,
+        points: &Self::Points,
+        target: &Self::Buffer,
+        scale: f32,
+        gradient: &mut Self::Buffer,
+    ) -> Sum<Self::Buffer> {
+        Sum::Known(self.sampled_l1(channels, map, points, target, scale, gradient))
+    }
+    /// As [`Backend::weighted_l1`], without waiting for the sum where the device runs behind the host.
+    fn weighted_l1_sum(
+        &self,
+        x: &Self::Buffer,
+        reference: &Self::Buffer,
+        weight: &Self::Buffer,
+        gradient: &mut Self::Buffer,
+    ) -> Sum<Self::Buffer> {
+        Sum::Known(self.weighted_l1(x, reference, weight, gradient))
+    }
+    /// Returns a sum; waits for it.
+    fn sum_value(&self, sum: &Sum<Self::Buffer>) -> f64 {
+        match sum {
+            Sum::Known(value) => *value,
+            Sum::OnDevice { bits, factor } => {
+                let halves = self.download(bits);
+                let halves = halves.iter().rev().map(|half| u64::from(half.to_bits()));
+                f64::from_bits(halves.fold(0, |bits, half| bits << 32 | half)) * factor
+            }
+        }
+    }
 
     /// Updates `parameter`, and its moments `first` and `second`, by one step of Adam (Kingma and Ba, arXiv 1412.6980, algorithm 1)
     /// with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2). All buffers are f32 of one length.

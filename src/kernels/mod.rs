@@ -36,6 +36,7 @@ mod format;
 mod loss_scale;
 mod pass_key;
 mod shape;
+mod sum;
 
 pub use backend::Backend;
 pub use format::Format;
@@ -43,3 +44,4 @@ pub use pass_key::PassKey;
 pub use shape::{
     AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
 };
+pub use sum::Sum;

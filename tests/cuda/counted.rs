@@ -287,7 +287,7 @@ fn counted(graphs: bool, expected: [(&'static str, u64); 4]) {
         let channels = features[0].shape().channels;
         let target = cuda.zeros(100 * channels);
         let map = features[0].buffer();
-        cuda.sampled_l1(
+        let feature_loss = cuda.sampled_l1_sum(
             channels,
             map,
             &points,
@@ -296,8 +296,11 @@ fn counted(graphs: bool, expected: [(&'static str, u64); 4]) {
             d_features.buffer_mut(),
         );
         let mask = cuda.zeros(z.shape().pixels());
-        cuda.weighted_l1(noise.buffer(), z.buffer(), &mask, d_noise.buffer_mut());
+        let mask_term =
+            cuda.weighted_l1_sum(noise.buffer(), z.buffer(), &mask, d_noise.buffer_mut());
         let gradient = pass.backward((d_noise, vec![d_features]), 1.0);
+        let loss = cuda.sum_value(&feature_loss) + cuda.sum_value(&mask_term);
+        assert_eq!(loss, 0.0);
         assert!(gradient.is_finite());
         adam(&cuda, &gradient, &mut moments, &mut latent);
     });

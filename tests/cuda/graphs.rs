@@ -7,6 +7,7 @@ use dragnext::kernels::{Backend, fault};
 use dragnext::model::UNet;
 use dragnext::model::unet::{Input, Network, NoiseAndFeatures, Prompt};
 use dragnext::nn::{Shape, Tensor};
+use dragnext::warning::WarningKind;
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated, GraphSupport};
@@ -193,6 +194,23 @@ fn a_graph_that_cannot_be_made_is_submitted() {
         let failure = figures.failure.expect("the reason is known");
         assert!(failure.contains(reason), "{failure}");
     }
+}
+
+#[test]
+fn a_graph_that_cannot_be_made_is_a_warning() {
+    if !available("a_graph_that_cannot_be_made_is_a_warning") {
+        return;
+    }
+    let dump = Fixture::open("edit/dump.safetensors");
+    let edited = try_edit(gpu(Format::F16, GraphSupport::Refused), &dump, |_| ());
+    let (outcome, _) = edited.expect("the edit succeeds");
+    let warnings = outcome.warnings;
+    assert!(
+        warnings.len() == 1
+            && warnings[0].kind == WarningKind::DeviceGraphs
+            && warnings[0].message.contains("refused by the test"),
+        "{warnings:?}"
+    );
 }
 
 /// Memory runs out while outputs of a pass with a graph are kept. The graph's memory is freed, the results before and after are right.

@@ -102,6 +102,10 @@ impl Backend for Cuda {
         texts
     }
 
+    fn graph_failure(&self) -> Option<String> {
+        self.graph_figures().failure
+    }
+
     fn wait(&self) {
         self.gpu.synchronise();
     }
@@ -588,6 +592,18 @@ impl Backend for Cuda {
         scale: f32,
         gradient: &mut Buffer,
     ) -> f64 {
+        self.sum_value(&self.sampled_l1_sum(channels, map, points, target, scale, gradient))
+    }
+
+    fn sampled_l1_sum(
+        &self,
+        channels: usize,
+        map: &Buffer,
+        points: &Points,
+        target: &Buffer,
+        scale: f32,
+        gradient: &mut Buffer,
+    ) -> Sum<Buffer> {
         gradient.forget_converted();
         loss::sampled_l1(channels, map, points, target, scale, gradient)
     }
@@ -599,6 +615,16 @@ impl Backend for Cuda {
         weight: &Buffer,
         gradient: &mut Buffer,
     ) -> f64 {
+        self.sum_value(&self.weighted_l1_sum(x, reference, weight, gradient))
+    }
+
+    fn weighted_l1_sum(
+        &self,
+        x: &Buffer,
+        reference: &Buffer,
+        weight: &Buffer,
+        gradient: &mut Buffer,
+    ) -> Sum<Buffer> {
         gradient.forget_converted();
         loss::weighted_l1(x, reference, weight, gradient)
     }
