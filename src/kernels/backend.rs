@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use super::{
-    AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix, PassKey,
+    AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
+    PassKey, Sum,
 };
 
 /// A device: memory, the operations of the network with their backward passes, losses and the optimiser.

@@ -42,7 +42,7 @@ const LAUNCHES_WITH_GRAPHS: [(&str, u64); 4] = [
     ("a forward pass", 2),
     ("a recorded forward pass and its backward pass", 6),
     ("an iteration of the drag", 13),
-    ("a step of the LoRA", 500),
+    ("a step of the LoRA", 114),
 ];
 
 /// Runs before a piece of work is counted: the first run converts what later ones find converted, and a graph is made in the third.

@@ -13,7 +13,7 @@ use super::{
 use crate::kernels::cpu::Cpu;
 use crate::kernels::{
     AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, Factors, GroupShape,
-    Matrix, PassKey,
+    Matrix, PassKey, Sum,
 };
 
 /// Latent cells of a picture of 512 x 512.

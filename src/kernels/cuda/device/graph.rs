@@ -43,13 +43,12 @@ impl LaunchableGraph {
         submit: impl FnOnce() -> Result<(), DeviceFault>,
     ) -> Result<Self, DeviceFault> {
         let capture = Capture::begin(context).map_err(fault)?;
-        let submitted = submit();
-        let captured = capture.end();
-        submitted.map_err(|fault| match fault {
+        // After a failure, the drop of the capture ends it and destroys what was captured.
+        submit().map_err(|fault| match fault {
             DeviceFault::Lost { call, reason } => DeviceFault::Refused { call, reason },
             fault => fault,
         })?;
-        let captured = captured.map_err(fault)?;
+        let captured = capture.end().map_err(fault)?;
         let mut handle = ptr::null_mut();
         // SAFETY: the captured graph is whole and this is its only owner; writes one handle.
         let made = unsafe {
