@@ -5,9 +5,9 @@
 //! A process loads libraries once, so every case runs in a process of its own: the test starts its
 //! own executable again with the settings of the case.
 
+mod captures;
 mod convolutions;
 mod fakes;
-mod graphs;
 mod kernels;
 mod memory;
 mod opening;
@@ -150,46 +150,46 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     ("convolutions::backward", &[("FAKE_REFUSE", "convolution")]),
     ("convolutions::asymmetric_padding", &[]),
     ("kernels::several_threads", &[]),
-    ("graphs::a_graph_computes_what_its_operations_do", &[]),
+    ("captures::a_graph_computes_what_its_operations_do", &[]),
     (
-        "graphs::a_graph_computes_what_its_operations_do",
+        "captures::a_graph_computes_what_its_operations_do",
         &[("FAKE_REFUSE", "bias"), ("FAKE_POOLS", "0")],
     ),
-    ("graphs::a_graph_keeps_the_workspace_that_it_uses", &[]),
+    ("captures::a_graph_keeps_the_workspace_that_it_uses", &[]),
     (
-        "graphs::a_graph_keeps_the_workspace_that_it_uses",
+        "captures::a_graph_keeps_the_workspace_that_it_uses",
         &[("FAKE_POOLS", "0")],
     ),
     (
-        "graphs::after_a_failed_capture_operations_are_submitted",
+        "captures::after_a_failed_capture_operations_are_submitted",
         &[("FAKE_CAPTURE", "cuStreamSynchronize")],
     ),
     (
-        "graphs::after_a_failed_capture_operations_are_submitted",
+        "captures::after_a_failed_capture_operations_are_submitted",
         &[("FAKE_CAPTURE", "cuMemAlloc_v2")],
     ),
     (
-        "graphs::after_a_failed_capture_operations_are_submitted",
+        "captures::after_a_failed_capture_operations_are_submitted",
         &[("FAKE_CAPTURE", "refuse")],
     ),
     (
-        "graphs::after_a_failed_capture_operations_are_submitted",
+        "captures::after_a_failed_capture_operations_are_submitted",
         &[("FAKE_FAIL", "cuStreamBeginCapture_v2:900:1")],
     ),
     (
-        "graphs::after_a_failed_capture_operations_are_submitted",
+        "captures::after_a_failed_capture_operations_are_submitted",
         &[("FAKE_FAIL", "cuStreamEndCapture:901:1")],
     ),
     (
-        "graphs::after_a_failed_capture_operations_are_submitted",
+        "captures::after_a_failed_capture_operations_are_submitted",
         &[("FAKE_FAIL", "cuGraphInstantiateWithFlags:801:1")],
     ),
     (
-        "graphs::after_a_failed_capture_operations_are_submitted",
+        "captures::after_a_failed_capture_operations_are_submitted",
         &[("FAKE_FAIL", "cuGraphInstantiateWithFlags:2:1")],
     ),
     (
-        "graphs::a_graph_that_loses_the_gpu_is_a_lost_gpu",
+        "captures::a_graph_that_loses_the_gpu_is_a_lost_gpu",
         &[("FAKE_FAIL", "cuGraphLaunch:700:1")],
     ),
     (
