@@ -192,7 +192,7 @@ fn methods_with_energy_guidance_cost_what_they_plan() {
         // Twenty steps: enough for time travel.
         let short = ("strength", 0.4.into());
         let with = |name, value: Value| [short.clone(), (name, value)];
-        check(method, &[short.clone()]);
+        check(method, std::slice::from_ref(&short));
         check(method, &with("trajectory", "kept".into()));
         check(method, &with("guidance_scale", 1.into()));
         check(method, &with("energy_scale", 0.into()));

@@ -112,7 +112,7 @@ fn settings_that_make_no_sense_are_refused() {
             "`0.5` is a setting of `diff-editor`, and the method is `dragon-diffusion`",
         ),
         (["--guidance-scale", "0.5"], "must be 1 to 100"),
-        (["--energy-scale", "-1"], "must be 0 to 1000000"),
+        (["--energy-scale", "-1"], "must be 0 to 1e6"),
         (["--taps", "5"], "must be"),
         (
             ["--start-layer", "3"],

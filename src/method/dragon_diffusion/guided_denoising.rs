@@ -286,7 +286,7 @@ impl<'a, 's, B: Backend, N: Network<B>> GuidedRun<'a, 's, B, N> {
         }
         let eta = self.plan.eta(step);
         if eta > 0.0 {
-            next = self.with_fresh_noise(next, &noise, eta, [t, after]);
+            next = self.with_fresh_noise(&next, &noise, eta, [t, after]);
         }
         if let Some(kept) = &self.kept {
             let original = self.original(step).clone();
@@ -305,7 +305,7 @@ impl<'a, 's, B: Backend, N: Network<B>> GuidedRun<'a, 's, B, N> {
     /// Replaces the part of a step that puts noise back, in editable cells: a share `eta` of it is fresh (DDIM, arXiv 2010.02502, equation 16).
     fn with_fresh_noise(
         &mut self,
-        next: Tensor<B>,
+        next: &Tensor<B>,
         noise: &Tensor<B>,
         eta: f64,
         [t, after]: [i64; 2],
@@ -318,7 +318,7 @@ impl<'a, 's, B: Backend, N: Network<B>> GuidedRun<'a, 's, B, N> {
         let stochastic = next.clone().combined(1.0, less as f32, noise);
         let stochastic = stochastic.combined(1.0, variance.sqrt() as f32, &fresh);
         match &self.frozen {
-            Some(frozen) => frozen.hold(stochastic, &next),
+            Some(frozen) => frozen.hold(stochastic, next),
             None => stochastic,
         }
     }
