@@ -29,6 +29,10 @@ impl Target {
     }
 
     /// Sets the GPU of a ranking of engines, which otherwise is that of the graph.
+    #[cfg_attr(
+        not(test),
+        expect(clippy::unnecessary_wraps, reason = "setting properties can fail")
+    )]
     pub(super) fn of_ranking(&self, ranking: Descriptor) -> Result<Descriptor, CallFailure> {
         match self {
             Self::Handle(_) => Ok(ranking),
