@@ -34,7 +34,7 @@ impl DragMethod for PbsiSettings {
                 hit: 1.0,
             },
             hard: Score {
-                gain: 0.981,
+                gain: 0.980,
                 hit: 1.0,
             },
         },
