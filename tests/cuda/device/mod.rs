@@ -5,8 +5,10 @@
 //! A process loads libraries once, so every case runs in a process of its own: the test starts its
 //! own executable again with the settings of the case.
 
+mod attributes;
 mod convolutions;
 mod fakes;
+mod graphs;
 mod kernels;
 mod memory;
 mod opening;
@@ -18,6 +20,9 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use fakes::{FOLDER, MARK, build};
+
+/// Selects the graph API of cuDNN.
+const GRAPHS: (&str, &str) = ("DRAGNEXT_CUDNN", "graph");
 
 /// What libraries fail with while fewer bytes are free: for every case of short memory.
 const SHORT: &[(&str, &[&str])] = &[
@@ -31,6 +36,9 @@ const SHORT: &[(&str, &[&str])] = &[
             "cudnnConvolutionForward:5000:100000000",
             "cudnnConvolutionBackwardData:5003:100000000",
             "cudnnGetConvolutionForwardAlgorithm_v7:4000:100000000",
+            "cudnnBackendFinalize:4000:100000000",
+            "cudnnBackendExecute:5000:100000000",
+            "cudnnBackendExecute:4004:100000000",
         ],
     ),
     (
@@ -39,11 +47,16 @@ const SHORT: &[(&str, &[&str])] = &[
             "cublasLtMatmul:13:100000000",
             "cudnnConvolutionForward:5000:100000000",
             "cudnnConvolutionBackwardData:4000:100000000",
+            "cudnnBackendFinalize:5001:100000000",
+            "cudnnBackendExecute:5003:100000000",
         ],
     ),
     (
         "shortage::a_trim_returns_memory_to_the_system",
-        &["cudnnConvolutionForward:3000:100000000"],
+        &[
+            "cudnnConvolutionForward:3000:100000000",
+            "cudnnBackendExecute:3000:100000000",
+        ],
     ),
 ];
 
@@ -148,6 +161,133 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     ),
     ("convolutions::backward", &[("FAKE_REFUSE", "convolution")]),
     ("convolutions::asymmetric_padding", &[]),
+    // The legacy functions refuse, so the graph API computes.
+    (
+        "convolutions::forward",
+        &[GRAPHS, ("FAKE_REFUSE", "convolution")],
+    ),
+    (
+        "convolutions::backward",
+        &[GRAPHS, ("FAKE_REFUSE", "convolution")],
+    ),
+    (
+        "convolutions::forward",
+        &[
+            GRAPHS,
+            ("FAKE_REFUSE", "convolution"),
+            ("FAKE_RANKING", "1"),
+        ],
+    ),
+    (
+        "convolutions::backward",
+        &[
+            GRAPHS,
+            ("FAKE_REFUSE", "convolution"),
+            ("FAKE_RANKING", "2"),
+        ],
+    ),
+    (
+        "convolutions::forward",
+        &[
+            GRAPHS,
+            ("FAKE_REFUSE", "convolution"),
+            ("FAKE_MEMORY", "4294967296"),
+            ("FAKE_WORKSPACE", "large"),
+        ],
+    ),
+    (
+        "convolutions::forward",
+        &[GRAPHS, ("FAKE_REFUSE", "graph-all")],
+    ),
+    (
+        "convolutions::forward",
+        &[GRAPHS, ("FAKE_REFUSE", "graph-run")],
+    ),
+    (
+        "convolutions::forward",
+        &[GRAPHS, ("FAKE_REFUSE", "graph-terms")],
+    ),
+    (
+        "convolutions::backward",
+        &[GRAPHS, ("FAKE_REFUSE", "graph-all")],
+    ),
+    (
+        "convolutions::backward",
+        &[GRAPHS, ("FAKE_REFUSE", "graph-run")],
+    ),
+    ("graphs::padding_on_one_side", &[GRAPHS]),
+    (
+        "graphs::addresses_that_a_plan_cannot_take",
+        &[GRAPHS, ("FAKE_REFUSE", "convolution")],
+    ),
+    (
+        "graphs::what_is_refused_is_said",
+        &[
+            GRAPHS,
+            ("FAKE_REFUSE", "graph-all"),
+            ("FAKE_REASON", "CUDNN_STATUS_NOT_SUPPORTED"),
+        ],
+    ),
+    (
+        "graphs::what_is_refused_is_said",
+        &[
+            GRAPHS,
+            ("FAKE_RANKING", "0"),
+            ("FAKE_REASON", "cuDNN has no deterministic engine"),
+        ],
+    ),
+    // A cuDNN for CUDA 12 where only cuBLASLt of CUDA 13 is installed.
+    (
+        "graphs::what_is_refused_is_said",
+        &[
+            GRAPHS,
+            ("FAKE_CUDART", "12090"),
+            ("FAKE_REASON", "libcublasLt.so.12"),
+        ],
+    ),
+    (
+        "graphs::what_is_refused_is_said",
+        &[
+            GRAPHS,
+            (FOLDER, "others"),
+            ("FAKE_REASON", "cudnn_engines_runtime_compiled"),
+        ],
+    ),
+    (
+        "graphs::a_failure_to_plan_is_not_remembered",
+        &[
+            GRAPHS,
+            ("FAKE_MEMORY", "400000000"),
+            ("FAKE_SHORT", "cudnnBackendFinalize:4000:340000000"),
+        ],
+    ),
+    (
+        "graphs::a_gpu_that_is_lost_while_planning",
+        &[
+            GRAPHS,
+            ("FAKE_SHORT", "cudnnBackendFinalize:4000:2000000000"),
+            ("FAKE_FAIL", "cuStreamQuery:700:1"),
+        ],
+    ),
+    ("graphs::plans_are_counted", &[GRAPHS]),
+    (
+        "graphs::plans_are_counted",
+        &[GRAPHS, ("FAKE_REFUSE", "graph-terms")],
+    ),
+    (
+        "graphs::plans_are_counted",
+        &[GRAPHS, ("FAKE_REFUSE", "graph-all")],
+    ),
+    (
+        "graphs::the_interface_is_a_part_of_the_description",
+        &[GRAPHS],
+    ),
+    ("graphs::the_interface_is_a_part_of_the_description", &[]),
+    (
+        "graphs::an_unknown_interface",
+        &[("DRAGNEXT_CUDNN", "quick")],
+    ),
+    ("attributes::wrong_attributes_are_rejected", &[]),
     ("kernels::several_threads", &[]),
     (
         "shortage::a_failure_with_free_memory_is_a_lost_gpu",
@@ -156,6 +296,13 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     (
         "shortage::a_failure_with_free_memory_is_a_lost_gpu",
         &[("FAKE_SHORT", "cublasLtMatmul:14:2000000000")],
+    ),
+    (
+        "shortage::a_failure_with_free_memory_is_a_lost_gpu",
+        &[
+            GRAPHS,
+            ("FAKE_SHORT", "cudnnBackendExecute:5000:2000000000"),
+        ],
     ),
 ];
 
@@ -174,9 +321,11 @@ fn every_case_passes() {
         .map(|(case, settings)| (*case, settings.to_vec()));
     let short = SHORT.iter().flat_map(|(case, failures)| {
         let memory = ("FAKE_MEMORY", "200000000");
-        failures
-            .iter()
-            .map(move |failure| (*case, vec![memory, ("FAKE_SHORT", *failure)]))
+        failures.iter().map(move |failure| {
+            let graphs = failure.contains("Backend").then_some(GRAPHS);
+            let short = [memory, ("FAKE_SHORT", *failure)];
+            (*case, short.into_iter().chain(graphs).collect())
+        })
     });
     for (case, settings) in cases.chain(short) {
         let executable = std::env::current_exe().expect("the test executable has a path");
@@ -195,6 +344,7 @@ fn every_case_passes() {
             ])
             .env("LD_LIBRARY_PATH", libraries)
             .env(MARK, "1");
+        command.env_remove(GRAPHS.0);
         let output = command
             .envs(settings.iter().copied())
             .output()
