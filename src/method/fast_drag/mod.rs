@@ -67,6 +67,7 @@ impl DragMethod for FastDragSettings {
             original: false,
             inversion: Inversion::Own,
             spacing: Spacing::Leading,
+            unconditional: false,
         }
     }
 

@@ -65,6 +65,7 @@ impl DragMethod for PbsiSettings {
             original: self.needs_original(),
             inversion: Inversion::Pipeline,
             spacing: Spacing::Leading,
+            unconditional: false,
         }
     }
 

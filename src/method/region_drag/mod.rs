@@ -69,6 +69,7 @@ impl DragMethod for RegionDragSettings {
             original: false,
             inversion: Inversion::Own,
             spacing: Spacing::Linspace,
+            unconditional: false,
         }
     }
 
