@@ -8,7 +8,7 @@ use crate::kernels::{Backend, Factors, Matrix};
 
 /// Layers, as a self-attention has projections.
 const LAYERS: usize = 3;
-/// Rank of the LoRAs.
+/// Rank of the adapters.
 const RANK: usize = 4;
 
 /// Layers with these rows, inputs and outputs. Where only some rows are compared, the products that sum over all rows are left out.
@@ -31,7 +31,7 @@ pub(super) fn of_one_shape<B: Backend>(
     forward(r, "layers of one shape, stacked weights", &weights, sizes);
     backward(r, &weights, sizes, compared.is_none());
 
-    // The matrices of all LoRAs follow each other, as in the list that is trained: down and up of each. The product of an up and a
+    // The matrices of all adapters follow each other, as in the list that is trained: down and up of each. The product of an up and a
     // down is about as large as the weights.
     let of_each = RANK * (inputs + outputs);
     let mut parameters = Vec::with_capacity(LAYERS * of_each);
@@ -48,7 +48,7 @@ pub(super) fn of_one_shape<B: Backend>(
     });
     let merged = backend.merged_all(weights.each_ref(), adapters);
     forward(r, "layers of one shape, merged LoRAs", &merged, sizes);
-    products(r, adapters, sizes, compared.map(|rows| rows.min(all)));
+    products(r, &adapters, sizes, compared.map(|rows| rows.min(all)));
     if compared.is_none() {
         sums_over_rows(r, sizes);
     }
@@ -90,10 +90,10 @@ fn backward<B: Backend>(
     }
 }
 
-/// Records the products of an input with the downs of all LoRAs, in the format.
+/// Records the products of an input with the downs of all adapters, in the format.
 fn products<B: Backend>(
     r: &mut Recorder<B>,
-    adapters: [Factors<B::Buffer>; LAYERS],
+    adapters: &[Factors<B::Buffer>; LAYERS],
     [rows, inputs, _]: [usize; 3],
     compared: Option<usize>,
 ) {
@@ -112,7 +112,7 @@ fn products<B: Backend>(
     r.compact_values("matrix products of one shape", Product, values);
 }
 
-/// Records the gradients of the ups of all LoRAs, which sum over rows and are added to the list of all gradients in f32.
+/// Records the gradients of the ups of all adapters, which sum over rows and are added to the list of all gradients in f32.
 fn sums_over_rows<B: Backend>(r: &mut Recorder<B>, [rows, inputs, outputs]: [usize; 3]) {
     let (len, of_each) = (rows * RANK, RANK * (inputs + outputs));
     let dy = r.compact(rows * LAYERS * outputs);
