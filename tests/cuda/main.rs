@@ -14,6 +14,8 @@ mod device;
 mod device_check;
 mod emulated;
 mod faults;
+#[path = "../faulty/mod.rs"]
+mod faulty;
 mod launches;
 mod network;
 mod operations;

@@ -8,6 +8,7 @@
 mod attributes;
 mod convolutions;
 mod fakes;
+mod graph_cases;
 mod graphs;
 mod kernels;
 mod memory;
@@ -20,9 +21,10 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use fakes::{FOLDER, MARK, build};
+use graph_cases::GRAPHS;
 
-/// Selects the graph API of cuDNN.
-const GRAPHS: (&str, &str) = ("DRAGNEXT_CUDNN", "graph");
+/// A case: its name and environment variables.
+type Case = (&'static str, &'static [(&'static str, &'static str)]);
 
 /// What libraries fail with while fewer bytes are free: for every case of short memory.
 const SHORT: &[(&str, &[&str])] = &[
@@ -60,8 +62,8 @@ const SHORT: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// The other cases: name and environment variables.
-const CASES: &[(&str, &[(&str, &str)])] = &[
+/// The other cases, besides those of the graph API.
+const CASES: &[Case] = &[
     ("opening::opening_reports_name_and_versions", &[]),
     (
         "opening::opening_reports_name_and_versions",
@@ -161,133 +163,6 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     ),
     ("convolutions::backward", &[("FAKE_REFUSE", "convolution")]),
     ("convolutions::asymmetric_padding", &[]),
-    // The legacy functions refuse, so the graph API computes.
-    (
-        "convolutions::forward",
-        &[GRAPHS, ("FAKE_REFUSE", "convolution")],
-    ),
-    (
-        "convolutions::backward",
-        &[GRAPHS, ("FAKE_REFUSE", "convolution")],
-    ),
-    (
-        "convolutions::forward",
-        &[
-            GRAPHS,
-            ("FAKE_REFUSE", "convolution"),
-            ("FAKE_RANKING", "1"),
-        ],
-    ),
-    (
-        "convolutions::backward",
-        &[
-            GRAPHS,
-            ("FAKE_REFUSE", "convolution"),
-            ("FAKE_RANKING", "2"),
-        ],
-    ),
-    (
-        "convolutions::forward",
-        &[
-            GRAPHS,
-            ("FAKE_REFUSE", "convolution"),
-            ("FAKE_MEMORY", "4294967296"),
-            ("FAKE_WORKSPACE", "large"),
-        ],
-    ),
-    (
-        "convolutions::forward",
-        &[GRAPHS, ("FAKE_REFUSE", "graph-all")],
-    ),
-    (
-        "convolutions::forward",
-        &[GRAPHS, ("FAKE_REFUSE", "graph-run")],
-    ),
-    (
-        "convolutions::forward",
-        &[GRAPHS, ("FAKE_REFUSE", "graph-terms")],
-    ),
-    (
-        "convolutions::backward",
-        &[GRAPHS, ("FAKE_REFUSE", "graph-all")],
-    ),
-    (
-        "convolutions::backward",
-        &[GRAPHS, ("FAKE_REFUSE", "graph-run")],
-    ),
-    ("graphs::padding_on_one_side", &[GRAPHS]),
-    (
-        "graphs::addresses_that_a_plan_cannot_take",
-        &[GRAPHS, ("FAKE_REFUSE", "convolution")],
-    ),
-    (
-        "graphs::what_is_refused_is_said",
-        &[
-            GRAPHS,
-            ("FAKE_REFUSE", "graph-all"),
-            ("FAKE_REASON", "CUDNN_STATUS_NOT_SUPPORTED"),
-        ],
-    ),
-    (
-        "graphs::what_is_refused_is_said",
-        &[
-            GRAPHS,
-            ("FAKE_RANKING", "0"),
-            ("FAKE_REASON", "cuDNN has no deterministic engine"),
-        ],
-    ),
-    // A cuDNN for CUDA 12 where only cuBLASLt of CUDA 13 is installed.
-    (
-        "graphs::what_is_refused_is_said",
-        &[
-            GRAPHS,
-            ("FAKE_CUDART", "12090"),
-            ("FAKE_REASON", "libcublasLt.so.12"),
-        ],
-    ),
-    (
-        "graphs::what_is_refused_is_said",
-        &[
-            GRAPHS,
-            (FOLDER, "others"),
-            ("FAKE_REASON", "cudnn_engines_runtime_compiled"),
-        ],
-    ),
-    (
-        "graphs::a_failure_to_plan_is_not_remembered",
-        &[
-            GRAPHS,
-            ("FAKE_MEMORY", "400000000"),
-            ("FAKE_SHORT", "cudnnBackendFinalize:4000:340000000"),
-        ],
-    ),
-    (
-        "graphs::a_gpu_that_is_lost_while_planning",
-        &[
-            GRAPHS,
-            ("FAKE_SHORT", "cudnnBackendFinalize:4000:2000000000"),
-            ("FAKE_FAIL", "cuStreamQuery:700:1"),
-        ],
-    ),
-    ("graphs::plans_are_counted", &[GRAPHS]),
-    (
-        "graphs::plans_are_counted",
-        &[GRAPHS, ("FAKE_REFUSE", "graph-terms")],
-    ),
-    (
-        "graphs::plans_are_counted",
-        &[GRAPHS, ("FAKE_REFUSE", "graph-all")],
-    ),
-    (
-        "graphs::the_interface_is_a_part_of_the_description",
-        &[GRAPHS],
-    ),
-    ("graphs::the_interface_is_a_part_of_the_description", &[]),
-    (
-        "graphs::an_unknown_interface",
-        &[("DRAGNEXT_CUDNN", "quick")],
-    ),
-    ("attributes::wrong_attributes_are_rejected", &[]),
     ("kernels::several_threads", &[]),
     (
         "shortage::a_failure_with_free_memory_is_a_lost_gpu",
@@ -296,13 +171,6 @@ const CASES: &[(&str, &[(&str, &str)])] = &[
     (
         "shortage::a_failure_with_free_memory_is_a_lost_gpu",
         &[("FAKE_SHORT", "cublasLtMatmul:14:2000000000")],
-    ),
-    (
-        "shortage::a_failure_with_free_memory_is_a_lost_gpu",
-        &[
-            GRAPHS,
-            ("FAKE_SHORT", "cudnnBackendExecute:5000:2000000000"),
-        ],
     ),
 ];
 
@@ -318,6 +186,7 @@ fn every_case_passes() {
     let mut failures = String::new();
     let cases = CASES
         .iter()
+        .chain(graph_cases::CASES)
         .map(|(case, settings)| (*case, settings.to_vec()));
     let short = SHORT.iter().flat_map(|(case, failures)| {
         let memory = ("FAKE_MEMORY", "200000000");

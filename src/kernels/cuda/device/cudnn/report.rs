@@ -14,7 +14,7 @@ use super::{Cudnn, CudnnState, GraphRefusal, legacy, support};
 pub struct PlannedConvolutions {
     /// The number that the graph API computes; `None` if it was not selected.
     pub by_graph: Option<usize>,
-    /// Those that an interface refused, with the reasons.
+    /// Those that an interface refused, in the order of the shapes, with the reasons.
     pub refused: Vec<(Convolution, String)>,
 }
 
@@ -35,7 +35,9 @@ impl Cudnn {
             }
         }
         let mut refused = self.refusals(&state);
-        refused.retain(|(shape, _)| shapes.contains(shape));
+        let place = |shape: &Convolution| shapes.iter().position(|given| given == shape);
+        refused.retain(|(shape, _)| place(shape).is_some());
+        refused.sort_by_key(|(shape, _)| place(shape));
         Ok(PlannedConvolutions {
             by_graph: self.graphs.as_ref().map(|_| by_graph),
             refused,
