@@ -24,12 +24,12 @@ impl DragMethod for DiffEditorSettings {
         good_at: "As dragon-diffusion, with fresh noise where the picture may change; shapes and background change, too.",
         figures: Figures {
             plain: Score {
-                gain: 0.060,
-                hit: 0.06,
+                gain: 0.168,
+                hit: 0.09,
             },
             hard: Score {
-                gain: 0.463,
-                hit: 0.11,
+                gain: 0.273,
+                hit: 0.03,
             },
         },
     };

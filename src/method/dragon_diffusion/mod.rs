@@ -59,12 +59,12 @@ impl DragMethod for DragonDiffusionSettings {
         good_at: "Moves what is around a point, without a LoRA; the editable area is painted anew, so that shapes and background change.",
         figures: Figures {
             plain: Score {
-                gain: -0.036,
-                hit: 0.06,
+                gain: 0.120,
+                hit: 0.09,
             },
             hard: Score {
-                gain: 0.430,
-                hit: 0.22,
+                gain: 0.276,
+                hit: 0.06,
             },
         },
     };
