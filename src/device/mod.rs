@@ -6,8 +6,10 @@
 //! computes ([`check`], [`trust`]). This module does not know how a device computes: that is [`crate::kernels`].
 
 mod candidate;
+mod candidate_check;
 mod card;
 pub mod check;
+mod load;
 mod open;
 mod refusal;
 mod request;
@@ -15,18 +17,12 @@ mod trust;
 
 use std::path::Path;
 
-use crate::correspondence::{AnyDift, Dift};
 use crate::error::{Error, ErrorKind, Result};
-use crate::interrupt::Interrupt;
-use crate::kernels::cpu::Cpu;
-use crate::kernels::{Backend, Format, fault};
-use crate::metrics::{ClipSimilarity, Fidelity, Lpips, LpipsFile, Metric};
-use crate::model::{ClipModel, Model};
-use crate::pipeline::{AnyPipeline, Pipeline};
-use crate::progress::Progress;
+use crate::kernels::Format;
 use crate::warning::Warning;
 use candidate::{Build, Candidate, candidates};
-use check::{CheckRecord, Remembered};
+pub use candidate_check::{CandidateCheck, check_candidates};
+use check::Remembered;
 use open::{OpenDevice, format};
 use refusal::{FailedCheck, Refusal, fallback, is_surprising, only_f32, unavailable};
 pub use request::{BackendChoice, Device, Dtype};
@@ -60,19 +56,6 @@ pub struct Compute {
     /// What is known of the check of a GPU; `None` for the CPU, which needs none.
     pub check: Option<DeviceCheck>,
     open: OpenDevice,
-}
-
-/// A device and a backend that were checked on request.
-#[derive(Debug, Clone)]
-pub struct CandidateCheck {
-    /// The device.
-    pub device: String,
-    /// The backend.
-    pub backend: &'static str,
-    /// The check, or why it could not be made.
-    pub outcome: std::result::Result<CheckRecord, String>,
-    /// Set if the check cannot be remembered.
-    pub warning: Option<Warning>,
 }
 
 impl Compute {
@@ -173,100 +156,6 @@ impl Compute {
             check: self.check.as_ref(),
         }
     }
-
-    /// Loads a model's weights onto the device.
-    ///
-    /// # Errors
-    /// As [`Pipeline::load`].
-    pub fn load(
-        &self,
-        model: Model,
-        progress: &mut dyn Progress,
-        interrupt: &Interrupt,
-    ) -> Result<Box<dyn AnyPipeline>> {
-        Ok(match &self.open {
-            OpenDevice::Cpu => Box::new(Pipeline::load(Cpu, model, progress, interrupt)?),
-            #[cfg(feature = "cuda")]
-            OpenDevice::Cuda(cuda) => {
-                Box::new(Pipeline::load(cuda.clone(), model, progress, interrupt)?)
-            }
-            OpenDevice::Candle(candle) => {
-                Box::new(Pipeline::load(candle.clone(), model, progress, interrupt)?)
-            }
-        })
-    }
-
-    /// Loads a model's weights onto the device, for the features of a decoder stage.
-    ///
-    /// # Errors
-    /// As [`Dift::load`].
-    ///
-    /// # Panics
-    /// As [`Dift::at_stage`].
-    pub fn load_dift(
-        &self,
-        model: &Model,
-        stage: usize,
-        interrupt: &Interrupt,
-    ) -> Result<Box<dyn AnyDift>> {
-        Ok(match &self.open {
-            OpenDevice::Cpu => Box::new(Dift::load(Cpu, model, interrupt)?.at_stage(stage)),
-            #[cfg(feature = "cuda")]
-            OpenDevice::Cuda(cuda) => {
-                Box::new(Dift::load(cuda.clone(), model, interrupt)?.at_stage(stage))
-            }
-            OpenDevice::Candle(candle) => {
-                Box::new(Dift::load(candle.clone(), model, interrupt)?.at_stage(stage))
-            }
-        })
-    }
-
-    /// Loads LPIPS onto the device, in f32.
-    ///
-    /// # Errors
-    /// [`Error::Device`].
-    pub(crate) fn load_fidelity(&self, file: LpipsFile) -> Result<Box<dyn Metric>> {
-        fault::catch(|| {
-            Ok(match &self.open {
-                OpenDevice::Cpu => fidelity(&Cpu, file),
-                #[cfg(feature = "cuda")]
-                OpenDevice::Cuda(cuda) => fidelity(cuda, file),
-                OpenDevice::Candle(candle) => fidelity(candle, file),
-            })
-        })
-    }
-
-    /// Loads a CLIP onto the device, in f32, for its similarities.
-    ///
-    /// # Errors
-    /// As [`ClipModel::load`] and [`ClipModel::sha256`]; [`Error::Device`].
-    pub(crate) fn load_clip_similarity(
-        &self,
-        model: &ClipModel,
-        interrupt: &Interrupt,
-    ) -> Result<Box<dyn Metric>> {
-        fault::catch(|| match &self.open {
-            OpenDevice::Cpu => similarity(&Cpu, model, interrupt),
-            #[cfg(feature = "cuda")]
-            OpenDevice::Cuda(cuda) => similarity(cuda, model, interrupt),
-            OpenDevice::Candle(candle) => similarity(candle, model, interrupt),
-        })
-    }
-}
-
-fn fidelity<B: Backend>(backend: &B, file: LpipsFile) -> Box<dyn Metric> {
-    let sha256 = file.sha256.clone();
-    Box::new(Fidelity::new(Lpips::new(backend, file), &sha256))
-}
-
-fn similarity<B: Backend>(
-    backend: &B,
-    model: &ClipModel,
-    interrupt: &Interrupt,
-) -> Result<Box<dyn Metric>> {
-    let (form, sha256) = (model.form(), model.sha256()?);
-    let clip = model.load(backend, interrupt)?;
-    Ok(Box::new(ClipSimilarity::new(clip, &form, &sha256)))
 }
 
 /// Returns the candidates for a request.
@@ -288,29 +177,6 @@ fn cannot_open(candidate: Candidate, reason: &str) -> Error {
         reason: format!("{} cannot be opened: {reason}", candidate.device()),
         hint: String::new(),
     }
-}
-
-/// Checks every device and backend that a request may use, the CPU too, whatever is remembered of them, and remembers the checks of GPUs.
-///
-/// # Errors
-/// [`Error::Device`] `device.none` when this build has none.
-pub fn check_candidates(device: Device, backend: BackendChoice) -> Result<Vec<CandidateCheck>> {
-    let remembered = Remembered::from_environment();
-    let check = |candidate: Candidate| {
-        let made = OpenDevice::open(candidate, Format::F32).and_then(|open| {
-            let report = open.check(candidate).map_err(|error| error.to_string())?;
-            Ok(CheckRecord::now(open.identity(candidate), report))
-        });
-        let keep = |record: &CheckRecord| remembered.keep(record);
-        let is_gpu = !candidate.is_cpu();
-        CandidateCheck {
-            device: candidate.device(),
-            backend: candidate.backend(),
-            warning: made.as_ref().ok().filter(|_| is_gpu).and_then(keep),
-            outcome: made,
-        }
-    };
-    Ok(requested(device, backend)?.into_iter().map(check).collect())
 }
 
 #[cfg(test)]

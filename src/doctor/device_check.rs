@@ -1,7 +1,7 @@
 //! The check of devices: whether they compute what the CPU computes.
 
 use super::{Check, State};
-use crate::device::check::{CheckRecord, FormatReport};
+use crate::device::check::{CheckRecord, DifferingOperation, FormatReport};
 use crate::device::{BackendChoice, CandidateCheck, Device, check_candidates};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -90,7 +90,7 @@ fn check(found: &CandidateCheck, is_one_open: bool) -> Check {
     check
 }
 
-/// Returns a line for each format, and one for each difference.
+/// Returns a line for each format, and one for each difference that is kept.
 fn details(record: &CheckRecord) -> Vec<String> {
     let of_format = |found: &FormatReport| {
         let verdict = match (&found.unsupported, found.differing) {
@@ -105,12 +105,17 @@ fn details(record: &CheckRecord) -> Vec<String> {
             }
             (None, differing) => format!("{differing} of {} results differ", found.compared),
         };
-        let differences = found.differences.iter().map(ToString::to_string);
-        let hidden = found.differing - found.differences.len();
-        let more = (hidden > 0).then(|| format!("and {hidden} more"));
-        std::iter::once(format!("{}: {verdict}", found.format))
-            .chain(differences.chain(more).map(|line| format!("  {line}")))
-            .collect::<Vec<_>>()
+        let mut lines = vec![format!("{}: {verdict}", found.format)];
+        for DifferingOperation { name, kept, more } in found.by_operation() {
+            lines.extend(kept.iter().map(|difference| format!("  {difference}")));
+            if more > 0 {
+                lines.push(format!(
+                    "  {name}, {}: {more} more results differ",
+                    found.format
+                ));
+            }
+        }
+        lines
     };
     let lines = record.report.formats.iter().flat_map(of_format);
     std::iter::once(format!("device: {}", record.on.description))
@@ -121,6 +126,57 @@ fn details(record: &CheckRecord) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::check::{CheckReport, CheckedDevice, MoreDifferences};
+    use crate::kernels::comparison::Difference;
+
+    #[test]
+    fn every_operation_that_differs_has_a_line_and_a_count() {
+        let difference = |operation: &str, shape: &str| Difference {
+            operation: operation.into(),
+            shape: shape.into(),
+            format: "f16".into(),
+            error: Some(0.5),
+            bound: 2e-3,
+            reason: None,
+        };
+        let format = FormatReport {
+            format: "f16".into(),
+            compared: 90,
+            differing: 5,
+            closest: [250.0, 0.0],
+            differences: vec![
+                difference("convolution", "3x3"),
+                difference("attention", "batch 1"),
+                difference("convolution", "1x1"),
+            ],
+            more: vec![MoreDifferences {
+                operation: "convolution".into(),
+                count: 2,
+            }],
+            unsupported: None,
+        };
+        let on = CheckedDevice {
+            device: "cuda:0".into(),
+            backend: "own".into(),
+            description: "a GPU".into(),
+            system: String::new(),
+            program: String::new(),
+        };
+        let formats = vec![format];
+        let report = CheckReport {
+            formats,
+            seconds: 1.5,
+        };
+        let expected = [
+            "device: a GPU",
+            "f16: 5 of 90 results differ",
+            "  convolution, 3x3, f16: relative error 5.0e-1, bound 2.0e-3",
+            "  convolution, 1x1, f16: relative error 5.0e-1, bound 2.0e-3",
+            "  convolution, f16: 2 more results differ",
+            "  attention, batch 1, f16: relative error 5.0e-1, bound 2.0e-3",
+        ];
+        assert_eq!(details(&CheckRecord::now(on, report)), expected);
+    }
 
     #[test]
     fn both_backends_of_the_cpu_pass() {

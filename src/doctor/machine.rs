@@ -145,8 +145,11 @@ pub(super) fn devices() -> Check {
             let cudnn = libraries.cudnn.map_or_else(|reason| format!("no cuDNN ({reason})"), |version| format!("cuDNN {version}"));
             let memory_text = format!("{} free of {}", amount(memory.free), amount(memory.total));
             let driver = format!("driver for CUDA {}.{}", driver / 1000, driver % 1000 / 10);
-            let refused = device.refused_of(&convolutions).map_err(message)?;
+            let planned = device.plan_convolutions(&convolutions).map_err(message)?;
+            let refused = planned.refused;
             slow |= !refused.is_empty();
+            let by_graph = planned.by_graph.map(|count| format!(", graph API: {count} of {} convolutions", convolutions.len()));
+            let cudnn = format!("{cudnn}{}", by_graph.unwrap_or_default());
             let refused = refused.first().map(|(shape, reason)| format!(", which refuses {} of {} convolutions: {shape}: {reason}", refused.len(), convolutions.len()));
             let refused = refused.unwrap_or_default();
             Ok(format!("{name}, compute capability {major}.{minor}, {memory_text}, {driver}, cuBLASLt {}, {cudnn}{refused}", libraries.cublaslt))

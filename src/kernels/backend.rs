@@ -121,8 +121,8 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// c = factor * a b, or c += factor * a b if `add`, where c is a dense row-major matrix (a rows, b columns) that starts at index
     /// `c_offset` of its buffer; the rest of the buffer is unchanged.
     ///
-    /// Each of a and b is dense, or the transpose of a dense matrix ([`Matrix::transposed`]). a, b and c may differ in format; where
-    /// a or b is compact, both are rounded to that format before they are multiplied.
+    /// Each of a and b is dense, or some columns of a dense matrix, or the transpose of one of these ([`Matrix::transposed`]). a, b and c
+    /// may differ in format; where a or b is compact, both are rounded to that format before they are multiplied.
     fn matmul(
         &self,
         factor: f32,

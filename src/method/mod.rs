@@ -30,8 +30,10 @@
 //! report in the PNG and the record are made from the tables.
 
 pub mod clip_drag;
+pub mod diff_editor;
 pub mod drag_diffusion;
 pub mod drag_noise;
+pub mod dragon_diffusion;
 pub mod fast_drag;
 pub mod free_drag;
 pub mod good_drag;
@@ -269,6 +271,10 @@ methods! {
     FreeDrag "free-drag" free_drag::FreeDragSettings;
     /// Motion supervision and point tracking in the U-Net's bottleneck (DragNoise, arXiv 2404.01050): handles are dragged by optimising the middle block's output, which is injected while denoising.
     DragNoise "drag-noise" drag_noise::DragNoiseSettings;
+    /// Energy guidance (DragonDiffusion, arXiv 2307.02421): gradients of feature correspondences are added to the noise prediction while the latent is denoised beside the picture's keys and values.
+    DragonDiffusion "dragon-diffusion" dragon_diffusion::DragonDiffusionSettings;
+    /// Energy guidance with stochastic steps in the editable area and time travel (DiffEditor, arXiv 2402.02583): as dragon-diffusion, guided at fewer steps.
+    DiffEditor "diff-editor" diff_editor::DiffEditorSettings;
     /// Region to region copies (RegionDrag, arXiv 2407.18247): cells of the latent are copied at every level of an inversion that keeps its noise; nothing is optimised.
     RegionDrag "region-drag" region_drag::RegionDragSettings;
     /// Warped latent (FastDrag, arXiv 2405.15769): the inverted latent is stretched once, as the regions' handles are dragged to their targets; nothing is optimised.

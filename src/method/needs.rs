@@ -24,6 +24,8 @@ pub struct Needs {
     pub inversion: Inversion,
     /// The timesteps of the grid.
     pub spacing: Spacing,
+    /// The embedding of the empty prompt, for classifier-free guidance ([`super::Scene::unconditional`]).
+    pub unconditional: bool,
 }
 
 /// What inverts the picture that a method starts from.
@@ -46,6 +48,7 @@ impl Needs {
         original: false,
         inversion: Inversion::Pipeline,
         spacing: Spacing::Leading,
+        unconditional: false,
     };
 
     /// Returns what users have to give, in words of the drag file and of models.
@@ -60,6 +63,7 @@ impl Needs {
             original: _,
             inversion: _,
             spacing: _,
+            unconditional: _,
         } = self;
         let targets = match targets {
             Targets::Regions => "regions",

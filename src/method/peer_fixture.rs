@@ -137,6 +137,7 @@ pub(super) struct PeerEdit {
     pub(super) grid: Grid,
     vae: Vae<Cpu>,
     context: Tensor<Cpu>,
+    unconditional: Tensor<Cpu>,
     words: usize,
     prompt: Prompt<Cpu>,
     trajectory: Trajectory<Cpu>,
@@ -167,6 +168,9 @@ impl PeerEdit {
         let tokens = tokenizer.encode(&plan.prompt, text_encoder.positions());
         let tokens = tokens.expect("a short prompt");
         let context = text_encoder.encode(&Cpu, &tokens).expect("it is finite");
+        let empty = tokenizer.encode("", text_encoder.positions());
+        let empty = empty.expect("it is no long prompt");
+        let unconditional = text_encoder.encode(&Cpu, &empty).expect("it is finite");
         let schedule = Schedule::new(model.schedule());
         let grid = schedule.grid(
             settings.method.needs().spacing,
@@ -185,6 +189,7 @@ impl PeerEdit {
             schedule,
             grid,
             context,
+            unconditional,
         }
     }
 
@@ -204,6 +209,7 @@ impl PeerEdit {
             guide: None,
             prompt: &self.prompt,
             context: &self.context,
+            unconditional: Some(&self.unconditional),
             words: self.words,
             schedule: &self.schedule,
             grid: &self.grid,

@@ -27,6 +27,8 @@ pub struct Scene<'a, B: Backend, N> {
     pub prompt: &'a Prompt<B>,
     /// The prompt's embedding (1, 1, tokens, channels), for methods that optimise it.
     pub context: &'a Tensor<B>,
+    /// The embedding of the empty prompt, for methods that need it ([`super::Needs::unconditional`]); `None` too when the prompt is empty.
+    pub unconditional: Option<&'a Tensor<B>>,
     /// How many tokens of the prompt stand before its first end token: the start token and the words.
     pub words: usize,
     /// The noise schedule.

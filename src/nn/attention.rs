@@ -2,7 +2,7 @@
 //! from pixels to the prompt's tokens.
 //!
 //! Cross-attention computes keys and values of the tokens itself, or takes those of a prompt that was prepared once
-//! ([`Attention::prepare`]). Self-attention with keys and values of another latent, mutual or stored, has a forward pass only.
+//! ([`Attention::prepare`]). Self-attention with keys and values of another latent, mutual, stored or joined, has a forward pass only.
 
 use super::{BackwardPass, KeySource, Linear, Pass, Run, Shape, Tensor};
 use crate::kernels::{AttentionShape, Backend};
@@ -88,7 +88,7 @@ impl<B: Backend> Attention<B> {
     ) -> Tensor<B> {
         let stored = match pass.keys() {
             KeySource::Stored(stored) => stored.of_layer(layer).cloned(),
-            KeySource::Own | KeySource::Mutual(_) => None,
+            KeySource::Own | KeySource::Mutual(_) | KeySource::Joined(_) => None,
         };
         if let Some([k, v]) = stored {
             pass.keep(layer, [&k, &v]);
@@ -117,6 +117,14 @@ impl<B: Backend> Attention<B> {
             Linear::forward_all([to_q, to_k, to_v], x, pass).into()
         };
         pass.keep(layer, [&k, &v]);
+        let joined = match pass.keys() {
+            KeySource::Joined(stored) => stored.of_layer(layer),
+            KeySource::Own | KeySource::Mutual(_) | KeySource::Stored(_) => None,
+        };
+        let [k, v] = match joined {
+            Some([more_k, more_v]) => [k.followed_by(more_k), v.followed_by(more_v)],
+            None => [k, v],
+        };
         self.attend(&q, [&k, &v], &sources, residual, pass)
     }
 

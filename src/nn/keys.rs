@@ -91,6 +91,8 @@ pub enum KeySource<B: Backend> {
     Mutual(Mutual),
     /// Those that an earlier pass kept, in its layers; other layers use their own.
     Stored(KeysAndValues<Tensor<B>>),
+    /// Every picture's own, followed in its layers by those that an earlier pass kept (`DragonDiffusion`, arXiv 2307.02421).
+    Joined(KeysAndValues<Tensor<B>>),
 }
 
 #[cfg(test)]

@@ -271,6 +271,30 @@ impl<B: Backend> Tensor<B> {
         )
     }
 
+    /// Returns the pixels of every picture followed by those of `other` (batch, 1, pixels of both, channels). With one picture, `other` follows
+    /// every picture.
+    ///
+    /// # Panics
+    /// When the channels differ, or `other` has neither one picture nor as many.
+    #[must_use]
+    pub fn followed_by(&self, other: &Self) -> Self {
+        let (batch, channels) = (self.shape.batch, self.shape.channels);
+        assert_eq!(channels, other.shape.channels, "pixels of one kind");
+        let other = match other.shape.batch {
+            1 => Self::stacked(&vec![other.clone(); batch]),
+            _ => other.clone(),
+        };
+        assert_eq!(batch, other.shape.batch, "one picture follows another");
+        let pixels = [self.shape.pixels(), other.shape.pixels()];
+        let [own, more] = pixels.map(|pixels| pixels * channels);
+        let shape = Shape::new(batch, 1, pixels[0] + pixels[1], channels);
+        self.build(shape, |y| {
+            let backend = &self.backend;
+            backend.copy_columns(own, self.buffer(), own, 0, y, own + more, 0);
+            backend.copy_columns(more, other.buffer(), more, 0, y, own + more, own);
+        })
+    }
+
     /// Concatenates batches; a single part is returned as it is, sharing its buffer.
     ///
     /// # Panics

@@ -57,6 +57,19 @@ impl<B: Backend> Components<B> {
         ))
     }
 
+    /// Returns the embedding of the empty prompt (1, 1, tokens, channels), for a method that needs it and a prompt that is not empty.
+    ///
+    /// # Errors
+    /// [`crate::Error::Weights`] for a damaged tokenizer; [`crate::Error::NotFinite`].
+    pub(super) fn unconditional(&self, plan: &Plan) -> Result<Option<Tensor<B>>> {
+        if plan.prompt.is_empty() || !plan.settings.method.needs().unconditional {
+            return Ok(None);
+        }
+        let tokens = self.tokenizer.encode("", self.text_encoder.positions())?;
+        let embedding = self.text_encoder.encode(&self.backend, &tokens)?;
+        Ok(Some(embedding))
+    }
+
     /// Returns what the edited picture should show, for a method that needs a CLIP, with a warning where the text is cut. The first call loads it.
     ///
     /// # Errors

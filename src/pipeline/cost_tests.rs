@@ -186,6 +186,23 @@ fn methods_without_an_optimisation_cost_what_they_plan() {
     check(Method::FastDrag, &[("empty_cells", "noise".into())]);
 }
 
+#[test]
+fn methods_with_energy_guidance_cost_what_they_plan() {
+    for method in [Method::DragonDiffusion, Method::DiffEditor] {
+        // Twenty steps: enough for time travel.
+        let short = ("strength", 0.4.into());
+        let with = |name, value: Value| [short.clone(), (name, value)];
+        check(method, std::slice::from_ref(&short));
+        check(method, &with("trajectory", "kept".into()));
+        check(method, &with("guidance_scale", 1.into()));
+        check(method, &with("energy_scale", 0.into()));
+        check(method, &with("content_weight", 0.into()));
+        check(method, &with("guided_share", 0.3.into()));
+    }
+    let travels = ("travels", 5.into());
+    check(Method::DiffEditor, &[("strength", 0.4.into()), travels]);
+}
+
 /// The cost of the papers' own settings. A backward pass counts as a forward pass, and a LoRA step has four pictures.
 #[test]
 fn the_defaults_cost_what_the_papers_do() {
@@ -205,6 +222,16 @@ fn the_defaults_cost_what_the_papers_do() {
         (Method::RegionDrag, [0, 0, 20, 0]),
         // 7 of 10 steps.
         (Method::FastDrag, [0, 0, 14, 0]),
+        // 50 steps up and, with an empty and a full prompt, down again; 30 of them guided.
+        (
+            Method::DragonDiffusion,
+            [0, 0, 50 + 50 * 2 + 30 * (1 + 1 + 2), 0],
+        ),
+        // 20 steps guided, 4 of them made three times, with a step back between.
+        (
+            Method::DiffEditor,
+            [0, 0, 50 + 58 * 2 + 8 + 20 + 28 * (1 + 2), 0],
+        ),
     ] {
         let choice = Choice {
             method: Some(method),

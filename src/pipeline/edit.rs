@@ -34,6 +34,8 @@ pub(super) struct Edit<'a, B: Backend> {
     pub(super) grid: Grid,
     /// The prompt's context (1, 1, tokens, channels).
     pub(super) context: Tensor<B>,
+    /// That of the empty prompt, for methods that guide away from it, unless the prompt is empty.
+    unconditional: Option<Tensor<B>>,
     /// The text that the method follows, if it follows one.
     guide: Option<Guide<'a, B>>,
     /// How many of its tokens stand before the first end token.
@@ -171,6 +173,7 @@ impl<'a, B: Backend> Edit<'a, B> {
         let context = components
             .text_encoder
             .encode(&components.backend, &tokens)?;
+        let unconditional = components.unconditional(plan)?;
         stages.add(Stage::Encode, start.elapsed().as_secs_f64());
         Ok(Self {
             components,
@@ -181,6 +184,7 @@ impl<'a, B: Backend> Edit<'a, B> {
             },
             grid,
             context,
+            unconditional,
             guide,
             words: components.tokenizer.words(&tokens),
             stages,
@@ -242,6 +246,7 @@ impl<'a, B: Backend> Edit<'a, B> {
             guide: self.guide.as_ref(),
             prompt,
             context: &self.context,
+            unconditional: self.unconditional.as_ref(),
             words: self.words,
             schedule: &self.components.schedule,
             grid: &self.grid,

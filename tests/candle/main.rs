@@ -6,6 +6,8 @@
 #[path = "../bench/mod.rs"]
 mod bench;
 mod device_check;
+#[path = "../faulty/mod.rs"]
+mod faulty;
 mod network;
 mod operations;
 #[path = "../parity/mod.rs"]

@@ -1,34 +1,39 @@
 //! Operations of the candle backend against the CPU backend, in every format.
 
 use dragnext::kernels::candle::Candle;
-use dragnext::kernels::{Backend, ConvShape, Format, Matrix};
+use dragnext::kernels::{Backend, Format, Matrix};
 
-use crate::bench::fixture::relative;
-use crate::bench::numbers::Numbers;
-use crate::parity::attention::assert_attention;
-use crate::parity::operations::{TOLERANCES, assert_non_finite_values, assert_operations};
+use crate::parity::operations::{
+    assert_agrees, assert_non_finite_values, attentions, awkward, convolutions,
+};
 use crate::parity::sampling;
 
 #[test]
 fn operations_agree_with_the_cpu() {
-    assert_operations(Candle::cpu, TOLERANCES);
+    assert_agrees(Candle::cpu, &awkward());
 }
 
 #[test]
 fn operations_in_chunks_agree_with_the_cpu() {
-    assert_operations(
-        |format| Candle::cpu(format).with_chunks_of(1000),
-        TOLERANCES,
-    );
+    let open = |format| Candle::cpu(format).with_chunks_of(1000);
+    assert_agrees(open, &awkward());
 }
 
 #[test]
 fn attention_agrees_with_the_cpu() {
-    assert_attention(Candle::cpu);
+    assert_agrees(Candle::cpu, &attentions());
     // Whole heads, and parts of one.
     for bytes in [40_000, 6_000] {
-        assert_attention(|format| Candle::cpu(format).with_chunks_of(bytes));
+        let open = |format| Candle::cpu(format).with_chunks_of(bytes);
+        assert_agrees(open, &attentions());
     }
+}
+
+#[test]
+fn convolutions_agree_with_the_cpu() {
+    assert_agrees(Candle::cpu, &convolutions());
+    let open = |format| Candle::cpu(format).with_chunks_of(700);
+    assert_agrees(open, &convolutions());
 }
 
 #[test]
@@ -37,9 +42,8 @@ fn non_finite_values_are_detected_and_propagated() {
 }
 
 #[test]
-fn samples_their_adjoint_and_their_loss() {
+fn scatter_is_the_adjoint_of_sample() {
     let candle = Candle::cpu(Format::F16);
-    sampling::samples_their_adjoint_and_their_loss(&candle);
     sampling::scatter_is_the_adjoint_of_sample(&candle);
     sampling::scatter_is_bitwise_reproducible(&candle);
     sampling::scatter_without_points_leaves_the_map(&candle);
@@ -88,73 +92,6 @@ fn a_product_in_f32_of_compact_factors_is_not_rounded_to_their_format() {
     let (a, b) = (Matrix::dense(&a, 0, 1, 2), Matrix::dense(&b, 0, 2, 1));
     candle.matmul(2.0, a, b, true, &mut c, 1);
     assert_eq!(candle.download(&c), [1.0, 180_003.0, 3.0]);
-}
-
-/// Convolutions with a term per picture, a residual, strides and asymmetric padding, in one piece and in chunks.
-#[test]
-fn convolutions_with_all_terms() {
-    use dragnext::kernels::Added;
-    use dragnext::kernels::cpu::Cpu;
-
-    fn results<B: Backend>(backend: &B, shape: &ConvShape) -> [Vec<f32>; 2] {
-        let mut numbers = Numbers::new(21);
-        let [inputs, outputs] =
-            [shape.input, shape.output].map(|size| shape.batch * size.iter().product::<usize>());
-        let channels = shape.output[2];
-        let mut random = |len: usize, scale: f32| backend.upload(numbers.scaled(len, scale));
-        let patch = shape.kernel * shape.kernel * shape.input[2];
-        let weight = random(channels * patch, 1.0 / (patch as f32).sqrt());
-        let weight = backend.conv_weight(shape, &weight);
-        let compact = |x: B::Buffer| backend.compact(&x, 1.0).unwrap_or(x);
-        let bias = random(channels, 1.0);
-        let [x, residual, dy] = [inputs, outputs, outputs].map(|len| compact(random(len, 1.0)));
-        let per_picture = compact(random(shape.batch * channels, 1.0));
-        let added = Added {
-            bias: Some(&bias),
-            per_picture: Some(&per_picture),
-            residual: Some(&residual),
-        };
-        let (mut y, mut dx) = (
-            backend.uninit_like(&x, outputs),
-            backend.uninit_like(&x, inputs),
-        );
-        backend.conv(shape, &x, &weight, added, &mut y);
-        backend.conv_backward(shape, &dy, &weight, &mut dx);
-        [&y, &dx].map(|buffer| backend.download(buffer))
-    }
-    for (kernel, stride, pad, output) in [
-        (3, 1, 1, [7, 6]),
-        (3, 2, 0, [3, 3]),
-        (3, 2, 1, [4, 3]),
-        (1, 1, 0, [7, 6]),
-    ] {
-        let shape = ConvShape {
-            batch: 2,
-            input: [7, 6, 5],
-            output: [output[0], output[1], 4],
-            kernel,
-            stride,
-            pad,
-        };
-        let expected = results(&Cpu, &shape);
-        for (format, tolerance) in [
-            (Format::F32, 1e-6),
-            (Format::F16, 1e-3),
-            (Format::Bf16, 8e-3),
-        ] {
-            for chunk in [128 << 20, 700] {
-                let candle = Candle::cpu(format).with_chunks_of(chunk);
-                for (got, expected) in results(&candle, &shape).iter().zip(&expected) {
-                    let error = relative(got, expected);
-                    assert!(
-                        error < tolerance,
-                        "{shape:?}, {}: {error:.1e}",
-                        format.name()
-                    );
-                }
-            }
-        }
-    }
 }
 
 #[test]

@@ -8,14 +8,15 @@ use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated};
 use crate::bench::fixture::relative;
 use crate::bench::report;
-use crate::parity::attention::{assert_attention, attention};
+use crate::faulty::Faulty;
+use crate::parity::attention::attention;
+use crate::parity::operations::{assert_agrees, attentions};
 
 #[test]
 fn attention_fused_and_by_products() {
     if available("attention_fused_and_by_products") {
-        assert_attention(|format| {
-            Cuda::new(Emulated::new(ConvolutionSupport::Unsupported), format)
-        });
+        let open = |format| Cuda::new(Emulated::new(ConvolutionSupport::Unsupported), format);
+        assert_agrees(|format| Faulty::exact(open(format)), &attentions());
     }
 }
 
@@ -36,9 +37,9 @@ fn gradients_of_small_scores_keep_their_precision_in_f16() {
             head_size,
         };
         let small = 2.0_f32.powi(-9);
-        let expected = attention(&Cpu, &shape, 1, &[0], small);
+        let expected = attention(&Cpu, &shape, small);
         let cuda = Cuda::new(Emulated::new(ConvolutionSupport::Unsupported), Format::F16);
-        let got = attention(&cuda, &shape, 1, &[0], small);
+        let got = attention(&cuda, &shape, small);
         // dq; dk is smaller, and rounded more when it is stored.
         let error = relative(&got[2], &expected[2]);
         report(&format!("head size {head_size}: relative {error:.1e}"));

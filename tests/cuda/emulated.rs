@@ -80,8 +80,10 @@ pub(crate) type Launches = Arc<Mutex<BTreeMap<String, Launched>>>;
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Launched {
     pub(crate) count: usize,
-    /// Threads per block of the last launch.
-    pub(crate) threads: u32,
+    /// Blocks of the last launch.
+    pub(crate) blocks: u32,
+    /// Warp-level exchanges of the last launch.
+    pub(crate) exchanges: u32,
 }
 
 #[derive(Debug, Default)]
@@ -118,11 +120,14 @@ impl Emulated {
         Arc::clone(&self.launches)
     }
 
-    fn count(&self, name: &str, threads: u32) {
+    fn count(&self, name: &str, blocks: u32, exchanges: u32) {
         let mut launches = self.launches.lock().unwrap_or_else(PoisonError::into_inner);
         let launched = launches.entry(name.to_owned()).or_default();
-        launched.count += 1;
-        launched.threads = threads;
+        *launched = Launched {
+            count: launched.count + 1,
+            blocks,
+            exchanges,
+        };
     }
 
     fn state(&self) -> MutexGuard<'_, MemoryState> {
@@ -188,7 +193,7 @@ impl Driver for Emulated {
     }
 
     fn trim(&self) -> Result<(), DeviceFault> {
-        self.count("trim", 0);
+        self.count("trim", 0, 0);
         Ok(())
     }
 
@@ -230,7 +235,6 @@ impl Driver for Emulated {
     fn launch(&self, launch: &Launch) -> Result<(), DeviceFault> {
         type Entry =
             unsafe extern "C" fn(*const i8, *const u32, u32, u32, *const *const c_void, u32) -> i32;
-        self.count(launch.kernel, launch.threads);
         let library = kernels().expect("tests check `available` first");
         let name = CString::new(launch.kernel).expect("the name has no zero byte");
         let values: Vec<*const c_void> = launch
@@ -244,20 +248,25 @@ impl Driver for Emulated {
             .collect();
         // SAFETY: the emulator checks the name, the number of arguments and the sizes. Reads and
         // writes of the kernels are what the tests test.
-        let status = unsafe {
+        let (status, exchanges) = unsafe {
             let entry = library
                 .get::<Entry>(b"emulator_launch")
                 .expect("the emulator's entry");
+            let exchanges = library
+                .get::<unsafe extern "C" fn() -> u32>(b"emulator_exchanges")
+                .expect("the emulator's counter");
             let blocks = launch.blocks.as_ptr();
-            entry(
+            let status = entry(
                 name.as_ptr().cast(),
                 blocks,
                 launch.threads,
                 launch.shared,
                 values.as_ptr(),
                 values.len() as u32,
-            )
+            );
+            (status, exchanges())
         };
+        self.count(launch.kernel, launch.blocks.iter().product(), exchanges);
         let reason = [
             "",
             "no kernel has this name",
@@ -269,7 +278,7 @@ impl Driver for Emulated {
     }
 
     fn gemm(&self, gemm: &Gemm) -> Result<(), DeviceFault> {
-        self.count("gemm", 0);
+        self.count("gemm", 0, 0);
         self.multiply(gemm);
         Ok(())
     }
@@ -293,7 +302,7 @@ impl Driver for Emulated {
         ) {
             return Ok(ConvolutionOutcome::Unsupported);
         }
-        self.count("convolution", 0);
+        self.count("convolution", 0, 0);
         Ok(self.convolve(shape, data))
     }
 

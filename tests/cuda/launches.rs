@@ -1,4 +1,6 @@
-//! What is launched: terms that are fused, conversions that are made once, and threads per block.
+//! What is launched: terms that are fused, conversions that are made once, and the threads that join a group's parts.
+
+use std::collections::BTreeMap;
 
 use dragnext::diffusion::finetune::{self, Subject};
 use dragnext::diffusion::{NoiseSource, Seeded};
@@ -141,8 +143,8 @@ fn adapters_are_converted_once_a_step() {
     }
 }
 
-/// Results of a group norm and its backward pass, and the kernels that computed them.
-fn group_norm(shape: &GroupShape) -> (Vec<Vec<f32>>, Vec<String>) {
+/// Results of a group norm and its backward pass, twice, and the launches that computed them.
+fn group_norm(shape: &GroupShape) -> (Vec<Vec<f32>>, BTreeMap<String, Launched>) {
     let emulated = Emulated::new(ConvolutionSupport::Full);
     let launches = emulated.launches();
     let cuda = Cuda::new(emulated, Format::F32);
@@ -158,29 +160,30 @@ fn group_norm(shape: &GroupShape) -> (Vec<Vec<f32>>, Vec<String>) {
         cuda.group_norm_backward(shape, &x, &weight, &bias, false, &stats, &y, None, &mut dx);
         results.push([stats, y, dx].map(|buffer| cuda.download(&buffer)).concat());
     }
-    let launches = launches.lock().expect("no launch panicked");
-    let launched = launches.iter().map(|(kernel, of)| {
-        assert_eq!(of.count, 2, "{kernel}");
-        kernel.clone()
-    });
-    (results, launched.collect())
+    let launches = launches.lock().expect("no launch panicked").clone();
+    for (kernel, launched) in &launches {
+        assert_eq!(launched.count, 2, "{kernel}");
+    }
+    (results, launches)
 }
+
+/// A group that several blocks reduce.
+const LARGE_GROUPS: GroupShape = GroupShape {
+    batch: 2,
+    pixels: 4096,
+    channels: 4,
+    groups: 1,
+    eps: 1e-5,
+};
 
 #[test]
 fn the_last_block_of_a_group_merges_its_parts() {
     if !available("the_last_block_of_a_group_merges_its_parts") {
         return;
     }
-    let shape = GroupShape {
-        batch: 2,
-        pixels: 4096,
-        channels: 4,
-        groups: 1,
-        eps: 1e-5,
-    };
-    let (expected, kernels) = group_norm(&shape);
+    let (expected, launches) = group_norm(&LARGE_GROUPS);
     assert_eq!(
-        kernels,
+        launches.keys().collect::<Vec<_>>(),
         [
             "group_norm_apply_f32",
             "group_norm_backward_apply_f32",
@@ -192,8 +195,35 @@ fn the_last_block_of_a_group_merges_its_parts() {
     // Whichever block is the last, and in whichever order its threads run.
     for order in 1..8 {
         with_order(order, || {
-            assert_eq!(group_norm(&shape).0, expected, "order {order}");
+            assert_eq!(group_norm(&LARGE_GROUPS).0, expected, "order {order}");
         });
+    }
+}
+
+/// The exchanges among the lanes of warps count the threads that join parts: each block has eight warps, and one of them joins the parts of a group.
+#[test]
+fn one_warp_joins_the_parts_of_a_group() {
+    if !available("one_warp_joins_the_parts_of_a_group") {
+        return;
+    }
+    // Sums over a warp take five exchanges.
+    const SUM: u32 = 5;
+    const WARPS: u32 = 8;
+    let (_, launches) = group_norm(&LARGE_GROUPS);
+    let groups = (LARGE_GROUPS.batch * LARGE_GROUPS.groups) as u32;
+    for (kernel, values) in [
+        // Count, mean, and sum of squared deviations.
+        ("group_norm_stats_f32", 3),
+        // The sums of the gradients, and of the gradients times normalised x.
+        ("group_norm_backward_means_f32", 2),
+    ] {
+        let Launched {
+            blocks, exchanges, ..
+        } = launches[kernel];
+        assert!(blocks > groups, "{kernel}: a group has several blocks");
+        // One exchange tells a warp whether its block is the last of its group.
+        let of_blocks = blocks * (WARPS * values * SUM + 1);
+        assert_eq!(exchanges, of_blocks + groups * values * SUM, "{kernel}");
     }
 }
 
@@ -209,9 +239,9 @@ fn one_launch_normalises_a_group_that_one_block_reduces() {
         groups: 4,
         eps: 1e-5,
     };
-    let (_, kernels) = group_norm(&shape);
+    let (_, launches) = group_norm(&shape);
     assert_eq!(
-        kernels,
+        launches.keys().collect::<Vec<_>>(),
         ["group_norm_backward_whole_f32", "group_norm_whole_f32"]
     );
 }

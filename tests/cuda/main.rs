@@ -14,6 +14,8 @@ mod device;
 mod device_check;
 mod emulated;
 mod faults;
+#[path = "../faulty/mod.rs"]
+mod faulty;
 mod graphs;
 mod launches;
 mod network;

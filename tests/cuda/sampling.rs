@@ -1,4 +1,4 @@
-//! Bilinear samples of the CUDA backend, their adjoint and their L1 loss against the CPU backend.
+//! Properties of bilinear samples and their adjoint on the CUDA backend.
 
 use dragnext::kernels::Format;
 use dragnext::kernels::cuda::Cuda;
@@ -9,13 +9,6 @@ use crate::parity::sampling;
 
 fn cuda() -> Cuda {
     Cuda::new(Emulated::new(ConvolutionSupport::Unsupported), Format::F16)
-}
-
-#[test]
-fn samples_their_adjoint_and_their_loss() {
-    if available("samples_their_adjoint_and_their_loss") {
-        sampling::samples_their_adjoint_and_their_loss(&cuda());
-    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn edit(bench: &Bench, method: Method, editable: &str, points: &[[f64; 4]], stat
         Method::DragNoise => &["--iterations", "1", "--free-steps", "0", "--lr", "1"],
         Method::ClipDrag => &["--iterations", "1", "--clip"],
         Method::GoodDrag => &["--iterations", "1", "--tracks", "1", "--timesteps", "1"],
-        Method::RegionDrag | Method::FastDrag => &[],
+        Method::RegionDrag | Method::FastDrag | Method::DragonDiffusion | Method::DiffEditor => &[],
     };
     let clip = (method == Method::ClipDrag).then(|| fixture("clip/model"));
     bench

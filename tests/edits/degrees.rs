@@ -19,7 +19,7 @@ fn run(bench: &Bench, method: &str, arguments: &[&str], status: i32) -> Ended {
     let short: &[&str] = match method {
         "pbsi" => &["--timesteps", "2", "--iterations", "2", "--start", "moved"],
         "good-drag" => &["--timesteps", "1", "--tracks", "1"],
-        "region-drag" | "fast-drag" => &[],
+        "region-drag" | "fast-drag" | "dragon-diffusion" | "diff-editor" => &[],
         _ => &["--iterations", "2"],
     };
     bench
@@ -174,6 +174,11 @@ fn degrees_that_cannot_be_are_rejected_before_any_work() {
             "fast-drag",
             &["0,1"],
             "has no effect with `fast-drag`: nothing is optimised",
+        ),
+        (
+            "dragon-diffusion",
+            &["0,1"],
+            "has no effect with `dragon-diffusion`: nothing is optimised",
         ),
     ] {
         let arguments = [&["--degrees"], arguments].concat();

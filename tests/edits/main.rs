@@ -25,6 +25,7 @@ mod demo;
 mod diagnostics;
 mod distilled;
 mod faults;
+mod guided;
 mod masks;
 mod methods;
 mod model_files;

@@ -52,6 +52,24 @@ fn a_latents_own_keys_change_nothing() {
     }
 }
 
+/// Attention to keys and values that are all there twice is attention to them.
+#[test]
+fn a_latents_own_keys_beside_themselves_change_nothing() {
+    let setup = Setup::new();
+    let [z, other] = &setup.latents;
+    let plain = setup.unet.predict(setup.input(z, 400.0)).to_host();
+    for attentions in [SelfAttentions::All, SelfAttentions::Decoder] {
+        let found = |of: &Tensor<Cpu>| {
+            let want = NoiseAndKeys::of(attentions);
+            let (_, keys) = setup.unet.forward(setup.input(of, 400.0), want);
+            let input = setup.input(z, 400.0).with_keys_beside(keys);
+            setup.unet.predict(input).to_host()
+        };
+        assert!(relative(&found(z), &plain) < 1e-5, "{attentions:?}");
+        assert!(relative(&found(other), &plain) > 1e-3, "they are read");
+    }
+}
+
 /// The encoder has six self-attentions, the middle block one, the decoder nine.
 #[test]
 fn the_layers_are_those_of_stable_diffusion() {
@@ -104,9 +122,14 @@ fn keys_of_one_latent_serve_all_latents() {
     let together = setup
         .unet
         .predict(setup.input(&both, 600.0).with_keys(keys.clone()));
+    let beside = setup.input(&both, 600.0).with_keys_beside(keys.clone());
+    let beside = setup.unet.predict(beside);
     for (index, latent) in [a, b].into_iter().enumerate() {
         let input = setup.input(latent, 600.0).with_keys(keys.clone());
         let alone = setup.unet.predict(input).to_host();
         assert!(relative(&together.picture(index).to_host(), &alone) < 1e-5);
+        let input = setup.input(latent, 600.0).with_keys_beside(keys.clone());
+        let alone = setup.unet.predict(input).to_host();
+        assert!(relative(&beside.picture(index).to_host(), &alone) < 1e-5);
     }
 }

@@ -146,8 +146,10 @@ impl Edit {
                 .flatten()
                 .map(|kept| ("keys", kept.to_host())),
         );
-        let noise = network.predict(Input::at(&pair, 41.0, &prompt).with_keys(keys));
+        let noise = network.predict(Input::at(&pair, 41.0, &prompt).with_keys(keys.clone()));
         collected.push(("reused", noise.to_host()));
+        let noise = network.predict(Input::at(&pair, 41.0, &prompt).with_keys_beside(keys));
+        collected.push(("beside", noise.to_host()));
         collected
     }
 }

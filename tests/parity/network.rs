@@ -127,8 +127,10 @@ pub(crate) fn run<B: Backend>(
     outputs.push(("mutual".into(), unet.predict(input).to_host()));
     let want = NoiseAndKeys::of(SelfAttentions::All);
     let (_, keys) = unet.forward(Input::at(&z.picture(0), 600.0, &prompt), want);
-    let input = Input::at(&z, 500.0, &prompt).with_keys(keys);
+    let input = Input::at(&z, 500.0, &prompt).with_keys(keys.clone());
     outputs.push(("stored keys".into(), unet.predict(input).to_host()));
+    let input = Input::at(&z, 500.0, &prompt).with_keys_beside(keys);
+    outputs.push(("stored keys beside".into(), unet.predict(input).to_host()));
 
     let places = unet.attach_adapters(4);
     let start = Seeded::new(3).adapters(&places);

@@ -415,10 +415,10 @@ def write_lora(root, model, dump, out):
 # ---------------------------------------------------------------- all files
 
 def write(root):
-    import copies_fixtures, points_fixtures
+    import copies_fixtures, dragon_fixtures, points_fixtures
     from transformers import CLIPTextModel, CLIPTokenizer
     torch.set_num_threads(1); torch.use_deterministic_algorithms(True)
-    for name in ("tiny", "legacy", "linear", "edit", "warped_edit", "motions", "copies", "points"):
+    for name in ("tiny", "legacy", "linear", "edit", "warped_edit", "motions", "copies", "points", "dragon"):
         shutil.rmtree(root / name, ignore_errors=True)
     rng, tiny, legacy = np.random.default_rng(7), root / "tiny", root / "legacy"
     tok = build_tokenizer(tiny / "tokenizer")
@@ -430,7 +430,7 @@ def write(root):
     dump = write_edit(root / "edit", tiny, REGIONS, EDIT)
     save_file(dump, root / "edit/dump.safetensors")
     write_warped_edit(root / "warped_edit", tiny); write_motions(root / "motions")
-    copies_fixtures.write(root / "copies", tiny); points_fixtures.write(root / "points", tiny)
+    copies_fixtures.write(root / "copies", tiny); points_fixtures.write(root / "points", tiny); dragon_fixtures.write(root / "dragon", tiny)
     write_lora(root, tiny, dump, out)
     save_file({k: v.contiguous() for k, v in out.items()}, root / "parity.safetensors")
     (root / "schedule.json").write_text("{\n" + ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in schedule().items()) + "\n}\n")

@@ -66,6 +66,7 @@ pub(super) fn drag<B: Backend>(backend: &B) -> Result<Vec<NetworkResult>> {
         guide: None,
         prompt: &prompt,
         context: &context,
+        unconditional: None,
         words: 1,
         schedule: &schedule,
         grid: &grid,

@@ -20,7 +20,7 @@ mod remembered;
 mod report;
 
 pub use remembered::{CheckRecord, CheckedDevice, Remembered};
-pub use report::{CheckReport, FormatReport};
+pub use report::{CheckReport, DifferingOperation, FormatReport, MoreDifferences};
 
 use std::time::Instant;
 

@@ -141,9 +141,14 @@ pub(super) fn unet<B: Backend>(backend: &B) -> Result<Vec<NetworkResult>> {
     results.push("mutual self-attention", unet.predict(input).to_host());
     let want = NoiseAndKeys::of(SelfAttentions::Decoder);
     let (_, keys) = unet.forward(Input::at(&z.picture(0), 600.0, &prompt), want);
-    let input = Input::at(&z, 500.0, &prompt).with_keys(keys);
+    let input = Input::at(&z, 500.0, &prompt).with_keys(keys.clone());
     results.push(
         "self-attention with kept keys",
+        unet.predict(input).to_host(),
+    );
+    let input = Input::at(&z, 500.0, &prompt).with_keys_beside(keys);
+    results.push(
+        "self-attention with kept keys beside its own",
         unet.predict(input).to_host(),
     );
     Ok(results.into_list())

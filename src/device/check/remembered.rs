@@ -162,7 +162,10 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::cache::clear;
     use crate::kernels::Format;
 
     fn device(description: &str) -> CheckedDevice {
@@ -240,6 +243,35 @@ mod tests {
             assert_eq!(remembered.keep(&record), None);
             assert_eq!(remembered.find(&record.on).as_ref(), Some(&record));
         }
+    }
+
+    #[test]
+    fn clearing_the_cache_forgets_checks() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let remembered = Remembered::in_cache(folder.path());
+        let [old, new] = ["an old GPU", "a new GPU"].map(record);
+        for record in [&old, &new] {
+            assert_eq!(remembered.keep(record), None);
+        }
+        let path = remembered.path(&old.on).expect("there is a cache");
+        let three_days_ago = SystemTime::now() - Duration::from_hours(72);
+        let file = File::options().append(true).open(&path);
+        file.and_then(|file| file.set_modified(three_days_ago))
+            .expect("it was written");
+        let of_another = path.with_file_name("notes.txt");
+        std::fs::write(&of_another, "mine").expect("it can be written");
+
+        clear(folder.path(), Duration::from_hours(96)).expect("it can be read");
+        assert_eq!(remembered.find(&old.on).as_ref(), Some(&old));
+        clear(folder.path(), Duration::from_hours(60)).expect("it can be read");
+        assert_eq!(remembered.find(&old.on), None);
+        assert_eq!(remembered.find(&new.on).as_ref(), Some(&new));
+        clear(folder.path(), Duration::ZERO).expect("it can be read");
+        assert_eq!(remembered.find(&new.on), None);
+        assert!(of_another.exists(), "other files are not touched");
+        // The next command checks again, and its result is found.
+        assert_eq!(remembered.keep(&new), None);
+        assert_eq!(remembered.find(&new.on).as_ref(), Some(&new));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! What a check found.
 
+use std::collections::BTreeMap;
+use std::mem;
+
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::Format;
 use crate::kernels::comparison::{Difference, Findings};
 
-/// The most differences that a report keeps for each format. One wrong operation makes many.
-const MAX_DIFFERENCES: usize = 20;
+/// The most differences of an operation that a report keeps for each format. A wrong operation makes many, and must not hide the next.
+const MAX_OF_OPERATION: usize = 3;
 
 /// What a check found, by format.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -28,11 +31,34 @@ pub struct FormatReport {
     pub differing: usize,
     /// The largest share of its bound that the error of an operation reached, and that of a network; above 1 they differ.
     pub closest: [f64; 2],
-    /// The first of those that differ, at most 20, in the order of the check.
+    /// The first of those that differ, at most 3 of each operation, in the order of the check.
     pub differences: Vec<Difference>,
+    /// How many more results of an operation differ, for those with more than 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub more: Vec<MoreDifferences>,
     /// Why the device does not have the format. Only bf16 may be missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsupported: Option<String>,
+}
+
+/// Differences of an operation that a report does not keep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MoreDifferences {
+    /// The operation.
+    pub operation: String,
+    /// Number of results that differ, without those that are kept.
+    pub count: usize,
+}
+
+/// An operation of which results differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DifferingOperation<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The differences that the report keeps.
+    pub kept: Vec<&'a Difference>,
+    /// Number of those that it does not keep.
+    pub more: usize,
 }
 
 impl CheckReport {
@@ -44,6 +70,7 @@ impl CheckReport {
             differing: 0,
             closest: [0.0; 2],
             differences: Vec::new(),
+            more: Vec::new(),
             unsupported: None,
         });
         Self {
@@ -155,11 +182,119 @@ impl FormatReport {
         self.differing += differences.len();
         let at = if are_first { 0 } else { self.differences.len() };
         self.differences.splice(at..at, differences);
-        self.differences.truncate(MAX_DIFFERENCES);
+        let mut kept: BTreeMap<String, usize> = BTreeMap::new();
+        for difference in mem::take(&mut self.differences) {
+            let of_operation = kept.entry(difference.operation.clone()).or_default();
+            if *of_operation < MAX_OF_OPERATION {
+                *of_operation += 1;
+                self.differences.push(difference);
+            } else {
+                self.count_one_more(difference.operation);
+            }
+        }
+    }
+
+    fn count_one_more(&mut self, operation: String) {
+        match self
+            .more
+            .iter_mut()
+            .find(|more| more.operation == operation)
+        {
+            Some(more) => more.count += 1,
+            None => self.more.push(MoreDifferences {
+                operation,
+                count: 1,
+            }),
+        }
+    }
+
+    /// Returns the operations that differ, in the order of the check.
+    pub fn by_operation(&self) -> Vec<DifferingOperation<'_>> {
+        let mut operations: Vec<DifferingOperation> = Vec::new();
+        for difference in &self.differences {
+            let name = &*difference.operation;
+            if let Some(operation) = operations.iter_mut().find(|known| known.name == name) {
+                operation.kept.push(difference);
+                continue;
+            }
+            let more = self.more.iter().find(|more| more.operation == name);
+            operations.push(DifferingOperation {
+                name,
+                kept: vec![difference],
+                more: more.map_or(0, |more| more.count),
+            });
+        }
+        operations
     }
 }
 
 /// Returns a share that JSON can hold.
 fn in_json(share: f64) -> f64 {
     if share.is_finite() { share } else { f64::MAX }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differences(operation: &str, shapes: std::ops::Range<usize>) -> Vec<Difference> {
+        shapes
+            .map(|shape| Difference {
+                operation: operation.into(),
+                shape: shape.to_string(),
+                format: Format::F32.name().into(),
+                error: Some(0.5),
+                bound: 2e-5,
+                reason: None,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn one_broken_operation_does_not_hide_the_next() {
+        let mut report = CheckReport::of([Format::F32].into_iter());
+        let all = [
+            differences("convolution", 0..40),
+            differences("layer norm", 0..2),
+            differences("attention", 0..4),
+        ];
+        let found = report.of_format_mut(Format::F32).expect("it is checked");
+        found.insert(all.concat(), false);
+        // The shapes of Stable Diffusion come first, and no difference is counted twice.
+        found.insert(differences("layer norm", 7..9), true);
+        assert_eq!(found.differing, 48);
+        let found = found.clone();
+        let by_operation = found.by_operation();
+        let shapes = by_operation.iter().map(|operation| {
+            let kept: Vec<&str> = operation.kept.iter().map(|kept| &*kept.shape).collect();
+            (operation.name, kept, operation.more)
+        });
+        let shapes: Vec<_> = shapes.collect();
+        assert_eq!(
+            shapes,
+            [
+                ("layer norm", vec!["7", "8", "0"], 1),
+                ("convolution", vec!["0", "1", "2"], 37),
+                ("attention", vec!["0", "1", "2"], 1),
+            ]
+        );
+        let kept = found.differences.len();
+        let more: usize = found.more.iter().map(|more| more.count).sum();
+        assert_eq!(kept + more, found.differing);
+        assert_eq!(
+            report.summary(Format::F32),
+            format!("{} (and 47 more)", found.differences[0])
+        );
+    }
+
+    #[test]
+    fn a_report_without_counts_is_read() {
+        let mut report = CheckReport::of([Format::F32].into_iter());
+        let found = report.of_format_mut(Format::F32).expect("it is checked");
+        found.insert(differences("convolution", 0..2), false);
+        let text = serde_json::to_string(&report).expect("it is text and numbers");
+        assert!(!text.contains("more"), "{text}");
+        let read: CheckReport = serde_json::from_str(&text).expect("it was written so");
+        assert_eq!(read, report);
+    }
 }

@@ -57,24 +57,40 @@ impl LinearWeight {
     }
 }
 
-/// Views a dense matrix or its transpose.
+/// Views a matrix with dense rows, or the transpose of one. The rows may be a part of those of a wider matrix, of which a copy is made then.
 fn view(matrix: &Matrix<Buffer>) -> Result<Tensor> {
-    let Matrix {
-        buffer,
-        offset,
-        rows,
-        cols,
-        ..
-    } = *matrix;
-    let values = buffer.values()?.narrow(0, offset, rows * cols)?;
-    if matrix.col_stride == 1 && (matrix.row_stride == cols || rows == 1) {
-        return values.reshape((rows, cols));
-    }
+    let Matrix { buffer, offset, .. } = *matrix;
+    let is_transposed = matrix.col_stride != 1;
+    let [rows, cols, stride, step] = if is_transposed {
+        [
+            matrix.cols,
+            matrix.rows,
+            matrix.col_stride,
+            matrix.row_stride,
+        ]
+    } else {
+        [
+            matrix.rows,
+            matrix.cols,
+            matrix.row_stride,
+            matrix.col_stride,
+        ]
+    };
     assert!(
-        matrix.row_stride == 1 && (matrix.col_stride == rows || cols == 1),
-        "the matrix or its transpose is dense"
+        (step == 1 || cols == 1) && (stride >= cols || rows == 1),
+        "the rows of the matrix or of its transpose are dense"
     );
-    values.reshape((cols, rows))?.t()
+    let view = if stride == cols || rows == 1 {
+        let values = buffer.values()?.narrow(0, offset, rows * cols)?;
+        values.reshape((rows, cols))?
+    } else {
+        // The offset is in the first row of the wider matrix.
+        let first = offset % stride;
+        let wide = buffer.values()?.narrow(0, offset - first, rows * stride)?;
+        let part = wide.reshape((rows, stride))?.narrow(1, first, cols)?;
+        part.contiguous()?
+    };
+    if is_transposed { view.t() } else { Ok(view) }
 }
 
 /// Views rows of a matrix with rows of `cols` values.

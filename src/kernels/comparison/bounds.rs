@@ -11,6 +11,8 @@ pub enum Precision {
     Rounded,
     /// The same; and a device that multiplies in TensorFloat-32 may round on the way.
     Product,
+    /// A sum of products, of which a device may round each.
+    Products,
     /// Probabilities are stored in the format between two products.
     Attention,
     /// Probabilities and their gradients are stored in the format, and the gradients are differences of larger numbers.
@@ -53,7 +55,7 @@ impl Precision {
             }
             Self::Rounded => (format, 1.0),
             Self::Product => (of_products, 1.0),
-            Self::Attention => (of_products, 2.0),
+            Self::Products | Self::Attention => (of_products, 2.0),
             Self::AttentionBackward => (of_products, 4.0),
         };
         Bounds {

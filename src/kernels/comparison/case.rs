@@ -47,6 +47,18 @@ pub enum Case {
         /// Rows that are compared.
         compared: Option<usize>,
     },
+    /// Linear layers of one shape with the same input, such as the projections of a self-attention: forward, backward, with a LoRA merged into each,
+    /// and the products of their LoRA's gradients. A device may compute them in one call.
+    LayersOfOneShape {
+        /// Rows of the input.
+        rows: usize,
+        /// Channels of the input.
+        inputs: usize,
+        /// Channels of each output.
+        outputs: usize,
+        /// Rows that are compared.
+        compared: Option<usize>,
+    },
     /// A convolution, forward with all terms and without any, and backward.
     Conv {
         /// Its shape.
@@ -58,6 +70,13 @@ pub enum Case {
     GroupNorm {
         /// Its shape.
         shape: GroupShape,
+    },
+    /// A group normalisation with SiLU of two maps side by side, and the gradients of both.
+    JoinedGroupNorm {
+        /// The shape of both maps together.
+        shape: GroupShape,
+        /// Channels of the first map.
+        first: usize,
     },
     /// A layer normalisation, forward and backward.
     LayerNorm {
@@ -73,7 +92,8 @@ pub enum Case {
         /// Channels of the result.
         channels: usize,
     },
-    /// An attention, forward, and backward where the pictures read their own keys or one picture's.
+    /// An attention, forward, and backward where the pictures read their own keys or one picture's; of a self-attention also with the gradients side
+    /// by side.
     Attention {
         /// Its shape.
         shape: AttentionShape,
@@ -126,8 +146,10 @@ impl Case {
             Self::Rows { .. } => "rows",
             Self::Matmul { .. } => "matrix product",
             Self::Linear { .. } => "linear",
+            Self::LayersOfOneShape { .. } => "layers of one shape",
             Self::Conv { .. } => "convolution",
             Self::GroupNorm { .. } => "group norm",
+            Self::JoinedGroupNorm { .. } => "joined group norm",
             Self::LayerNorm { .. } => "layer norm",
             Self::Geglu { .. } => "GEGLU",
             Self::Attention { .. } => "attention",
@@ -149,6 +171,12 @@ impl Case {
             | Self::Geglu { rows, channels } => format!("{rows} rows of {channels}"),
             Self::Matmul { rows, inner, cols } => format!("{rows} x {inner} by {inner} x {cols}"),
             Self::Linear {
+                rows,
+                inputs,
+                outputs,
+                ..
+            }
+            | Self::LayersOfOneShape {
                 rows,
                 inputs,
                 outputs,
@@ -183,10 +211,10 @@ impl Case {
                     "{kernel}x{kernel}, {from}x{height}x{width} to {to} channels{stride}{pad}{batch}"
                 )
             }
-            Self::GroupNorm { shape } => format!(
-                "{} x {} pixels of {} channels in {} groups",
-                shape.batch, shape.pixels, shape.channels, shape.groups
-            ),
+            Self::GroupNorm { shape } => of_groups(shape, &shape.channels.to_string()),
+            Self::JoinedGroupNorm { shape, first } => {
+                of_groups(shape, &format!("{first} + {}", shape.channels - first))
+            }
             Self::Attention { shape, .. } => format!(
                 "batch {}, {} heads of {}, {} queries, {} keys",
                 shape.batch, shape.heads, shape.head_size, shape.queries, shape.keys
@@ -206,4 +234,12 @@ impl Case {
             Self::WeightedL1 { pixels, channels } => format!("{pixels} pixels of {channels}"),
         }
     }
+}
+
+/// Returns the sizes of a group normalisation.
+fn of_groups(shape: &GroupShape, channels: &str) -> String {
+    format!(
+        "{} x {} pixels of {channels} channels in {} groups",
+        shape.batch, shape.pixels, shape.groups
+    )
 }

@@ -46,6 +46,15 @@ fn linear(rows: usize, inputs: usize, outputs: usize) -> Case {
     }
 }
 
+fn layers_of_one_shape(rows: usize, inputs: usize, outputs: usize) -> Case {
+    Case::LayersOfOneShape {
+        rows,
+        inputs,
+        outputs,
+        compared: None,
+    }
+}
+
 fn group_norm(batch: usize, pixels: usize, channels: usize, groups: usize) -> Case {
     Case::GroupNorm {
         shape: GroupShape {
@@ -55,6 +64,25 @@ fn group_norm(batch: usize, pixels: usize, channels: usize, groups: usize) -> Ca
             groups,
             eps: 1e-5,
         },
+    }
+}
+
+/// A group norm of maps with these channels.
+fn joined_group_norm(
+    batch: usize,
+    pixels: usize,
+    [first, second]: [usize; 2],
+    groups: usize,
+) -> Case {
+    Case::JoinedGroupNorm {
+        shape: GroupShape {
+            batch,
+            pixels,
+            channels: first + second,
+            groups,
+            eps: 1e-5,
+        },
+        first,
     }
 }
 
@@ -107,6 +135,8 @@ pub fn small() -> Vec<Case> {
         linear(2, 32, 128),
         linear(64, 32, 256),
         linear(70, 24, 40),
+        layers_of_one_shape(64, 32, 32),
+        layers_of_one_shape(70, 24, 40),
         conv3(4, [8, 8], 32),
         conv3(8, [16, 16], 8),
         batched(conv3(32, [8, 8], 32)),
@@ -119,6 +149,10 @@ pub fn small() -> Vec<Case> {
         group_norm(2, 64, 32, 8),
         group_norm(1, 4, 64, 8),
         group_norm(1, 600, 40, 4),
+        joined_group_norm(2, 64, [32, 32], 8),
+        // The boundary lies in a group, and between two values that are read at a time; one block reduces each group, or several.
+        joined_group_norm(1, 9, [5, 7], 2),
+        joined_group_norm(1, 2300, [3, 5], 2),
         Case::LayerNorm {
             rows: 64,
             channels: 32,
@@ -196,6 +230,17 @@ pub fn stable_diffusion() -> Vec<Case> {
             outputs,
             compared: Some(ROWS),
         },
+        Case::LayersOfOneShape {
+            rows,
+            inputs,
+            outputs,
+            ..
+        } => Case::LayersOfOneShape {
+            rows,
+            inputs,
+            outputs,
+            compared: Some(ROWS),
+        },
         Case::Attention {
             shape,
             pictures,
@@ -215,11 +260,14 @@ pub fn stable_diffusion() -> Vec<Case> {
         linear(64, 1280, 1280),
         attention([1, 8, 64, 64, 160], 1, &[0]),
         attention([1, 8, 256, 77, 160], 1, &[0]),
+        layers_of_one_shape(64, 1280, 1280),
         group_norm(1, 64, 1280, 32),
+        joined_group_norm(1, 64, [1280, 1280], 32),
         conv3(1280, [8, 8], 1280),
         linear(1024, 640, 640),
         attention([1, 8, 1024, 1024, 80], 1, &[0]),
         attention([1, 8, 1024, 77, 80], 1, &[0]),
+        layers_of_one_shape(1024, 640, 640),
         group_norm(1, 1024, 640, 32),
         conv3(640, [32, 32], 640),
         linear(4096, 320, 320),
@@ -227,7 +275,9 @@ pub fn stable_diffusion() -> Vec<Case> {
         linear(4096, 1280, 320),
         attention([1, 8, 4096, 77, 40], 1, &[0]),
         attention([1, 8, 4096, 4096, 40], 1, &[0]),
+        layers_of_one_shape(4096, 320, 320),
         group_norm(1, 4096, 320, 32),
+        joined_group_norm(1, 4096, [640, 320], 32),
         Case::LayerNorm {
             rows: 4096,
             channels: 320,

@@ -34,11 +34,11 @@ impl DragMethod for ClipDragSettings {
         good_at: "Pulls of a point whose meaning a text says, such as opening a mouth. Slow: every iteration decodes the picture.",
         figures: Figures {
             plain: Score {
-                gain: -0.066,
+                gain: 0.018,
                 hit: 0.0,
             },
             hard: Score {
-                gain: 0.224,
+                gain: 0.146,
                 hit: 0.0,
             },
         },

@@ -27,11 +27,11 @@ impl DragMethod for DragDiffusionSettings {
         good_at: "Short pulls of a point; the rest follows as the model sees fit.",
         figures: Figures {
             plain: Score {
-                gain: -0.064,
+                gain: 0.045,
                 hit: 0.0,
             },
             hard: Score {
-                gain: 0.272,
+                gain: 0.143,
                 hit: 0.0,
             },
         },

@@ -27,11 +27,11 @@ impl DragMethod for DragNoiseSettings {
         good_at: "Coarse changes of shape by a pull of a point; an iteration goes back through the decoder alone.",
         figures: Figures {
             plain: Score {
-                gain: -0.020,
+                gain: 0.002,
                 hit: 0.0,
             },
             hard: Score {
-                gain: 0.041,
+                gain: 0.030,
                 hit: 0.0,
             },
         },

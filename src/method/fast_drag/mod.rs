@@ -31,12 +31,12 @@ impl DragMethod for FastDragSettings {
         good_at: "Moves small objects and stretches parts by points alone, in seconds; does not turn objects.",
         figures: Figures {
             plain: Score {
-                gain: 0.210,
+                gain: 0.299,
                 hit: 0.06,
             },
             hard: Score {
-                gain: 0.488,
-                hit: 0.11,
+                gain: 0.324,
+                hit: 0.03,
             },
         },
     };
@@ -67,6 +67,7 @@ impl DragMethod for FastDragSettings {
             original: false,
             inversion: Inversion::Own,
             spacing: Spacing::Leading,
+            unconditional: false,
         }
     }
 

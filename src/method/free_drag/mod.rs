@@ -26,11 +26,11 @@ impl DragMethod for FreeDragSettings {
         good_at: "Pulls of a point among others that look alike: it is not tracked, and goes straight to its target.",
         figures: Figures {
             plain: Score {
-                gain: -0.036,
+                gain: 0.010,
                 hit: 0.0,
             },
             hard: Score {
-                gain: 0.252,
+                gain: 0.150,
                 hit: 0.0,
             },
         },

@@ -25,12 +25,12 @@ impl DragMethod for GoodDragSettings {
         good_at: "Longer pulls of a point than drag-diffusion, with less drift of what is pulled.",
         figures: Figures {
             plain: Score {
-                gain: 0.234,
+                gain: 0.148,
                 hit: 0.0,
             },
             hard: Score {
-                gain: 0.395,
-                hit: 0.0,
+                gain: 0.307,
+                hit: 0.03,
             },
         },
     };

@@ -34,7 +34,7 @@ impl DragMethod for PbsiSettings {
                 hit: 1.0,
             },
             hard: Score {
-                gain: 0.981,
+                gain: 0.980,
                 hit: 1.0,
             },
         },
@@ -65,6 +65,7 @@ impl DragMethod for PbsiSettings {
             original: self.needs_original(),
             inversion: Inversion::Pipeline,
             spacing: Spacing::Leading,
+            unconditional: false,
         }
     }
 

@@ -28,12 +28,12 @@ impl DragMethod for RegionDragSettings {
         good_at: "Moves and turns whole objects in seconds, even on a CPU; the model paints what they leave. Weak where a part is stretched.",
         figures: Figures {
             plain: Score {
-                gain: 0.623,
-                hit: 0.31,
+                gain: 0.646,
+                hit: 0.38,
             },
             hard: Score {
-                gain: 0.393,
-                hit: 0.11,
+                gain: 0.588,
+                hit: 0.33,
             },
         },
     };
@@ -69,6 +69,7 @@ impl DragMethod for RegionDragSettings {
             original: false,
             inversion: Inversion::Own,
             spacing: Spacing::Linspace,
+            unconditional: false,
         }
     }
 

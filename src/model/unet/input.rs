@@ -114,17 +114,32 @@ impl<B: Backend> Input<B> {
     /// When they are those of several latents, but not of as many as here.
     #[must_use]
     pub fn with_keys(self, keys: KeysAndValues<Tensor<B>>) -> Self {
-        let batch = self.latents.shape().batch;
-        assert!(
-            keys.layers()
-                .iter()
-                .flatten()
-                .all(|tensor| [1, batch].contains(&tensor.shape().batch)),
-            "keys and values of one latent, or of every latent"
-        );
+        self.assert_fits(&keys);
         Self {
             keys: KeySource::Stored(keys),
             ..self
         }
+    }
+
+    /// As [`Input::with_keys`], beside the latents' own instead of in their place.
+    ///
+    /// # Panics
+    /// As [`Input::with_keys`].
+    #[must_use]
+    pub fn with_keys_beside(self, keys: KeysAndValues<Tensor<B>>) -> Self {
+        self.assert_fits(&keys);
+        Self {
+            keys: KeySource::Joined(keys),
+            ..self
+        }
+    }
+
+    fn assert_fits(&self, keys: &KeysAndValues<Tensor<B>>) {
+        let batch = self.latents.shape().batch;
+        let mut tensors = keys.layers().iter().flatten();
+        assert!(
+            tensors.all(|tensor| [1, batch].contains(&tensor.shape().batch)),
+            "keys and values of one latent, or of every latent"
+        );
     }
 }

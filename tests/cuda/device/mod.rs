@@ -5,9 +5,12 @@
 //! A process loads libraries once, so every case runs in a process of its own: the test starts its
 //! own executable again with the settings of the case.
 
+mod attributes;
 mod captures;
 mod convolutions;
 mod fakes;
+mod graph_cases;
+mod graphs;
 mod kernels;
 mod memory;
 mod opening;
@@ -19,6 +22,10 @@ use std::fmt::Write as _;
 use std::process::Command;
 
 use fakes::{FOLDER, MARK, build};
+use graph_cases::GRAPHS;
+
+/// A case: its name and environment variables.
+type Case = (&'static str, &'static [(&'static str, &'static str)]);
 
 /// What libraries fail with while fewer bytes are free: for every case of short memory.
 const SHORT: &[(&str, &[&str])] = &[
@@ -32,6 +39,9 @@ const SHORT: &[(&str, &[&str])] = &[
             "cudnnConvolutionForward:5000:100000000",
             "cudnnConvolutionBackwardData:5003:100000000",
             "cudnnGetConvolutionForwardAlgorithm_v7:4000:100000000",
+            "cudnnBackendFinalize:4000:100000000",
+            "cudnnBackendExecute:5000:100000000",
+            "cudnnBackendExecute:4004:100000000",
         ],
     ),
     (
@@ -40,16 +50,21 @@ const SHORT: &[(&str, &[&str])] = &[
             "cublasLtMatmul:13:100000000",
             "cudnnConvolutionForward:5000:100000000",
             "cudnnConvolutionBackwardData:4000:100000000",
+            "cudnnBackendFinalize:5001:100000000",
+            "cudnnBackendExecute:5003:100000000",
         ],
     ),
     (
         "shortage::a_trim_returns_memory_to_the_system",
-        &["cudnnConvolutionForward:3000:100000000"],
+        &[
+            "cudnnConvolutionForward:3000:100000000",
+            "cudnnBackendExecute:3000:100000000",
+        ],
     ),
 ];
 
-/// The other cases: name and environment variables.
-const CASES: &[(&str, &[(&str, &str)])] = &[
+/// The other cases, besides those of the graph API.
+const CASES: &[Case] = &[
     ("opening::opening_reports_name_and_versions", &[]),
     (
         "opening::opening_reports_name_and_versions",
@@ -214,12 +229,15 @@ fn every_case_passes() {
     let mut failures = String::new();
     let cases = CASES
         .iter()
+        .chain(graph_cases::CASES)
         .map(|(case, settings)| (*case, settings.to_vec()));
     let short = SHORT.iter().flat_map(|(case, failures)| {
         let memory = ("FAKE_MEMORY", "200000000");
-        failures
-            .iter()
-            .map(move |failure| (*case, vec![memory, ("FAKE_SHORT", *failure)]))
+        failures.iter().map(move |failure| {
+            let graphs = failure.contains("Backend").then_some(GRAPHS);
+            let short = [memory, ("FAKE_SHORT", *failure)];
+            (*case, short.into_iter().chain(graphs).collect())
+        })
     });
     for (case, settings) in cases.chain(short) {
         let executable = std::env::current_exe().expect("the test executable has a path");
@@ -238,6 +256,7 @@ fn every_case_passes() {
             ])
             .env("LD_LIBRARY_PATH", libraries)
             .env(MARK, "1");
+        command.env_remove(GRAPHS.0);
         let output = command
             .envs(settings.iter().copied())
             .output()

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::fakes::build;
 
-/// Runs `dragnext doctor --json` with a value of `CUDA_MODULE_LOADING` and one that the driver expects.
-fn doctor(libraries: &Path, loading: Option<&str>, expected: &str) -> Value {
+/// Runs `dragnext doctor --json` with an interface of cuDNN, a value of `CUDA_MODULE_LOADING`, and one that the driver expects.
+fn doctor(libraries: &Path, api: Option<&str>, loading: Option<&str>, expected: &str) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dragnext"));
     command
         .args(["doctor", "--json"])
@@ -16,6 +16,8 @@ fn doctor(libraries: &Path, loading: Option<&str>, expected: &str) -> Value {
         .env("FAKE_LOADING", expected)
         .env_remove("CUDA_MODULE_LOADING");
     command.envs(loading.map(|loading| ("CUDA_MODULE_LOADING", loading)));
+    command.env_remove("DRAGNEXT_CUDNN");
+    command.envs(api.map(|api| ("DRAGNEXT_CUDNN", api)));
     let output = command.output().expect("the program can be started");
     let errors = String::from_utf8_lossy(&output.stderr);
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {errors}"))
@@ -31,8 +33,8 @@ fn doctor_loads_kernels_lazily_and_reports_refused_convolutions() {
     }
     let libraries = folder.path().join("all");
     // The user's value stays.
-    doctor(&libraries, Some("EAGER"), "EAGER");
-    let report = doctor(&libraries, None, "LAZY");
+    doctor(&libraries, None, Some("EAGER"), "EAGER");
+    let report = doctor(&libraries, None, None, "LAZY");
     let text = report.to_string();
     // The fake cuDNN has f32 only: 19 shapes in two directions are refused, the decoder's 8 are not.
     assert!(
@@ -41,6 +43,13 @@ fn doctor_loads_kernels_lazily_and_reports_refused_convolutions() {
         "{text}"
     );
     assert!(text.contains("cuDNN refuses convolutions"), "{text}");
+    assert!(!text.contains("graph API"), "{text}");
+    let text = doctor(&libraries, Some("graph"), None, "LAZY").to_string();
+    assert!(
+        text.contains("graph API: 8 of 46 convolutions, which refuses 38 of 46 convolutions"),
+        "{text}"
+    );
+    assert!(text.contains("DRAGNEXT_CUDNN=graph"), "{text}");
 }
 
 /// The program on the fake GPU, whose kernels compute nothing, with a cache of its own.

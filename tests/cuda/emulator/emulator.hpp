@@ -94,6 +94,7 @@ extern "C" inline __attribute__((visibility("default"), used)) int emulator_laun
     machine.code = &found->second;
     machine.arguments = arguments;
     machine.threads = threads;
+    machine.exchanges = 0;
     machine.descending = order & 1;
     machine.depth_first = order & 2;
     machine.warps.assign((threads + WARP - 1) / WARP, Exchange{});
@@ -113,6 +114,9 @@ extern "C" inline __attribute__((visibility("default"), used)) int emulator_laun
     }
     return 0;
 }
+
+// Returns the number of warp-level exchanges of this host thread's last launch.
+extern "C" inline __attribute__((visibility("default"), used)) unsigned emulator_exchanges() { return emulator::machine_of_this_thread().exchanges; }
 
 // Sets the order of threads: 1 starts the threads of a block in descending order, 2 lets each warp run as far as
 // possible instead of in turn, 4 runs blocks in descending order; sums of these do several, 0 none.

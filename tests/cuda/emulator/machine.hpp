@@ -83,6 +83,8 @@ struct Machine {
     unsigned started = 0;
     unsigned finished = 0;
     unsigned at_barrier = 0;
+    // Warp-level exchanges of the launch.
+    unsigned exchanges = 0;
 
     void* main_stack_pointer = nullptr;
     Fiber* current = nullptr;
@@ -291,6 +293,7 @@ Output exchange(const char* name, const Input& input, Work work, Place place) {
         outputs[i] = static_cast<Output*>(warp.outputs[i]);
     }
     work(inputs, outputs);
+    machine.exchanges++;
     warp.arrived = 0;
     for (unsigned i = 0; i < WARP; i++) {
         if (warp.fibers[i] != self) wake(machine, warp.fibers[i]);

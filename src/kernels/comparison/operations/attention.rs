@@ -46,4 +46,28 @@ pub(super) fn attention<B: Backend>(
     let mut dq = backend.uninit_like(&q, rows * row);
     backend.attention_backward(shape, &q, &k, &v, &stats, &o, &d_o, &mut dq, None);
     r.push("attention backward, queries alone", AttentionBackward, &dq);
+    if !reads_own || pictures != all.batch || all.queries != all.keys {
+        return;
+    }
+    // The reference of a part has fewer queries than keys: it has computed its gradients above, apart.
+    let [dq, dk, dv] = if shape.queries == shape.keys {
+        let mut d = backend.uninit_like(&q, 3 * rows * row);
+        backend.self_attention_backward(shape, &q, &k, &v, &stats, &o, &d_o, &mut d);
+        columns(&backend.download(&d), row)
+    } else {
+        [dq, dk, dv].map(|gradient| backend.download(&gradient))
+    };
+    let bound = AttentionBackward;
+    r.compact_values("self-attention backward, queries", bound, dq);
+    r.compact_values("self-attention backward, keys", bound, dk);
+    r.compact_values("self-attention backward, values", bound, dv);
+}
+
+/// Returns the thirds of each row of 3 * `channels` values.
+fn columns(values: &[f32], channels: usize) -> [Vec<f32>; 3] {
+    std::array::from_fn(|index| {
+        let rows = values.chunks(3 * channels);
+        let of_row = |row: &[f32]| row[index * channels..][..channels].to_vec();
+        rows.flat_map(of_row).collect()
+    })
 }

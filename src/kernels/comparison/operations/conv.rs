@@ -34,6 +34,11 @@ pub(super) fn conv<B: Backend>(r: &mut Recorder<B>, all: &ConvShape, compared: O
         residual: Some(&residual),
         ..with_bias
     };
+    // As the first convolution of a block with a timestep.
+    let with_shift = Added {
+        per_picture: Some(&per_picture),
+        ..with_bias
+    };
     let with_all = Added {
         per_picture: Some(&per_picture),
         ..with_residual
@@ -42,6 +47,7 @@ pub(super) fn conv<B: Backend>(r: &mut Recorder<B>, all: &ConvShape, compared: O
         ("convolution", none),
         ("convolution with bias", with_bias),
         ("convolution with bias and residual", with_residual),
+        ("convolution with bias and a term per picture", with_shift),
         ("convolution with all terms", with_all),
     ] {
         let mut y = backend.uninit_like(&x, outputs);

@@ -65,6 +65,7 @@ pub(super) fn linear<B: Backend>(
     for (operation, bias, residual) in [
         ("linear", None, None),
         ("linear with bias", Some(&bias), None),
+        ("linear with residual", None, Some(&residual)),
         (
             "linear with bias and residual",
             Some(&bias),

@@ -3,6 +3,7 @@
 mod attention;
 mod conv;
 mod elementwise;
+mod layers;
 mod linear;
 mod losses;
 mod norm;
@@ -26,8 +27,17 @@ pub(super) fn run<B: Backend>(case: &Case, recorder: &mut Recorder<B>) {
             outputs,
             compared,
         } => linear::linear(recorder, *rows, [*inputs, *outputs], *compared),
+        Case::LayersOfOneShape {
+            rows,
+            inputs,
+            outputs,
+            compared,
+        } => layers::of_one_shape(recorder, *rows, [*inputs, *outputs], *compared),
         Case::Conv { shape, compared } => conv::conv(recorder, shape, *compared),
         Case::GroupNorm { shape } => norm::group_norm(recorder, shape),
+        Case::JoinedGroupNorm { shape, first } => {
+            norm::joined_group_norm(recorder, shape, *first);
+        }
         Case::LayerNorm { rows, channels } => norm::layer_norm(recorder, *rows, *channels),
         Case::Geglu { rows, channels } => elementwise::geglu(recorder, *rows, *channels),
         Case::Attention {

@@ -70,6 +70,12 @@ pub(super) const CUBLAS_LT: &[&str] = &[
 
 /// Functions of cuDNN.
 pub(super) const CUDNN: &[&str] = &[
+    "cudnnBackendCreateDescriptor",
+    "cudnnBackendDestroyDescriptor",
+    "cudnnBackendExecute",
+    "cudnnBackendFinalize",
+    "cudnnBackendGetAttribute",
+    "cudnnBackendSetAttribute",
     "cudnnConvolutionBackwardData",
     "cudnnConvolutionBiasActivationForward",
     "cudnnConvolutionForward",
@@ -87,6 +93,7 @@ pub(super) const CUDNN: &[&str] = &[
     "cudnnGetConvolutionBackwardDataWorkspaceSize",
     "cudnnGetConvolutionForwardAlgorithm_v7",
     "cudnnGetConvolutionForwardWorkspaceSize",
+    "cudnnGetCudartVersion",
     "cudnnGetErrorString",
     "cudnnGetLastErrorString",
     "cudnnGetVersion",
@@ -105,15 +112,22 @@ mod tests {
     use super::super::library::NvidiaLibrary;
 
     /// Every file that calls a library.
-    const SOURCES: [&str; 13] = [
+    const SOURCES: [&str; 20] = [
         include_str!("call.rs"),
         include_str!("context.rs"),
         include_str!("cublaslt/descriptors.rs"),
         include_str!("cublaslt/mod.rs"),
         include_str!("cublaslt/plan.rs"),
-        include_str!("cudnn/descriptors.rs"),
+        include_str!("cudnn/api.rs"),
+        include_str!("cudnn/graph/descriptor.rs"),
+        include_str!("cudnn/graph/engines.rs"),
+        include_str!("cudnn/graph/mod.rs"),
+        include_str!("cudnn/graph/operations.rs"),
+        include_str!("cudnn/graph/target.rs"),
+        include_str!("cudnn/legacy/descriptors.rs"),
+        include_str!("cudnn/legacy/mod.rs"),
+        include_str!("cudnn/legacy/plan.rs"),
         include_str!("cudnn/mod.rs"),
-        include_str!("cudnn/plan.rs"),
         include_str!("graph.rs"),
         include_str!("memory.rs"),
         include_str!("mod.rs"),

@@ -159,6 +159,32 @@ impl NvidiaLibrary {
     }
 }
 
+/// Loads what cuDNN's graph API needs besides [`NvidiaLibrary::Cudnn`]: the engines that are compiled
+/// at run time, although none of them is used, and cuBLASLt of the version of CUDA that it was built
+/// for. It fails without the first and aborts the process without the second.
+///
+/// # Errors
+/// [`DeviceUnavailable::NoLibrary`].
+pub(super) fn find_for_graphs(cuda_major: u32) -> Result<(), DeviceUnavailable> {
+    let mut of_cuda = versions("cublasLt", &[cuda_major]);
+    // cuDNN tries only the name with the version.
+    of_cuda.truncate(1);
+    let engines = "cudnn_engines_runtime_compiled";
+    for (library, names) in [
+        (engines, versions(engines, &[CUDNN_MAJOR])),
+        (NvidiaLibrary::CublasLt.name(), of_cuda),
+    ] {
+        let loaded =
+            load(names, |_| Ok(())).map_err(|(searched, reason)| DeviceUnavailable::NoLibrary {
+                library,
+                searched,
+                reason,
+            })?;
+        std::mem::forget(loaded);
+    }
+    Ok(())
+}
+
 /// Major version of cuDNN whose functions and status codes are used.
 pub(super) const CUDNN_MAJOR: u32 = 9;
 

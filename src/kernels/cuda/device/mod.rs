@@ -29,7 +29,7 @@ use cudarc::driver::sys::CUdevice_attribute;
 use self::call::lost;
 use self::context::Context;
 use self::cublaslt::CublasLt;
-use self::cudnn::Cudnn;
+use self::cudnn::{Cudnn, CudnnApi};
 use self::graph::LaunchableGraph;
 use self::library::version_text;
 use self::memory::DeviceMemory;
@@ -42,6 +42,7 @@ use crate::kernels::cuda::driver::{
 };
 use crate::kernels::fault::DeviceFault;
 
+pub use self::cudnn::PlannedConvolutions;
 pub use self::library::load_kernels_lazily;
 pub use self::unavailable::DeviceUnavailable;
 
@@ -98,13 +99,14 @@ impl CudaDevice {
     /// # Errors
     /// [`DeviceUnavailable`].
     pub fn open(index: usize, kernels: &Kernels) -> Result<Self, DeviceUnavailable> {
+        let api = CudnnApi::from_environment()?;
         let context = Arc::new(Context::open(index)?);
         cublaslt::load()?;
         let module = KernelModule::load(Arc::clone(&context), kernels)?;
         let memory = Arc::new(DeviceMemory::new(Arc::clone(&context))?);
         let staging = Staging::new(Arc::clone(&context))?;
         let cublaslt = CublasLt::new(Arc::clone(&context), Arc::clone(&memory))?;
-        let cudnn = Cudnn::new(Arc::clone(&context), Arc::clone(&memory));
+        let cudnn = Cudnn::new(Arc::clone(&context), Arc::clone(&memory), api);
         let multiprocessors =
             context.attribute(CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         Ok(Self {
@@ -156,18 +158,17 @@ impl CudaDevice {
         LibraryVersions { cublaslt, cudnn }
     }
 
-    /// Plans convolutions without running them, and returns those that cuDNN refuses, as
-    /// [`Driver::refused_convolutions`] does. Empty without cuDNN.
+    /// Plans convolutions without running them. Nothing is planned or refused without cuDNN.
     ///
     /// # Errors
     /// [`DeviceFault::Lost`], [`DeviceFault::OutOfMemory`].
-    pub fn refused_of(
+    pub fn plan_convolutions(
         &self,
         shapes: &[Convolution],
-    ) -> Result<Vec<(Convolution, String)>, DeviceFault> {
+    ) -> Result<PlannedConvolutions, DeviceFault> {
         match &self.cudnn {
-            Ok(cudnn) => self.guarded(|| cudnn.refused_of(shapes)),
-            Err(_) => Ok(Vec::new()),
+            Ok(cudnn) => self.guarded(|| cudnn.plan(shapes)),
+            Err(_) => Ok(PlannedConvolutions::default()),
         }
     }
 
@@ -295,14 +296,18 @@ impl Driver for CudaDevice {
     }
 
     fn description(&self) -> String {
+        let cudnn = self.cudnn.as_ref();
+        // Both interfaces may round differently.
+        let graphs = cudnn.is_ok_and(Cudnn::uses_graphs);
         format!(
-            "{:?} {:?} {:?} {:?} {:?} workspace {:?}",
+            "{:?} {:?} {:?} {:?} {:?} workspace {:?}{}",
             self.name(),
             self.compute_capability(),
             self.driver_version(),
             self.library_versions(),
             self.module.form(),
-            self.cudnn.as_ref().map_or(0, Cudnn::workspace_limit)
+            cudnn.map_or(0, Cudnn::workspace_limit),
+            if graphs { " cuDNN graph API" } else { "" }
         )
     }
 }

@@ -80,6 +80,16 @@ pub enum DeviceUnavailable {
         /// Its compiler's log; often empty.
         log: String,
     },
+    /// An environment variable has a value that it cannot have.
+    #[error("`{variable}` is `{value}`; it must be {allowed}")]
+    Setting {
+        /// The variable.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+        /// The values that it can have.
+        allowed: &'static str,
+    },
     /// Another call failed while the GPU was opened.
     #[error("the GPU could not be opened: `{call}`: {reason}")]
     Failed {

@@ -173,19 +173,23 @@ fn joined_keys<B: Backend>(members: &[Member], inputs: &[Input<B>]) -> KeySource
                 sources,
             })
         }
-        KeySource::Stored(_) => {
-            let (mut lists, mut batches) = (Vec::new(), Vec::new());
-            for input in inputs {
-                if let KeySource::Stored(own) = &input.keys {
-                    lists.push(own);
-                    batches.push(input.latents.shape().batch);
-                }
-            }
-            KeySource::Stored(KeysAndValues::joined(&lists, |parts| {
-                let parts = parts.iter().zip(&batches);
-                let repeated = parts.flat_map(|(part, batch)| repeated(part, *batch));
-                Tensor::stacked(&repeated.collect::<Vec<_>>())
-            }))
+        KeySource::Stored(_) => KeySource::Stored(stored_keys(inputs)),
+        KeySource::Joined(_) => KeySource::Joined(stored_keys(inputs)),
+    }
+}
+
+/// Returns the stored keys and values of all latents.
+fn stored_keys<B: Backend>(inputs: &[Input<B>]) -> KeysAndValues<Tensor<B>> {
+    let (mut lists, mut batches) = (Vec::new(), Vec::new());
+    for input in inputs {
+        if let KeySource::Stored(own) | KeySource::Joined(own) = &input.keys {
+            lists.push(own);
+            batches.push(input.latents.shape().batch);
         }
     }
+    KeysAndValues::joined(&lists, |parts| {
+        let parts = parts.iter().zip(&batches);
+        let repeated = parts.flat_map(|(part, batch)| repeated(part, *batch));
+        Tensor::stacked(&repeated.collect::<Vec<_>>())
+    })
 }

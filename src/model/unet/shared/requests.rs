@@ -190,7 +190,8 @@ fn same_layers<B: Backend>(a: &KeySource<B>, b: &KeySource<B>) -> bool {
     match (a, b) {
         (KeySource::Own, KeySource::Own) => true,
         (KeySource::Mutual(a), KeySource::Mutual(b)) => a.start_layer == b.start_layer,
-        (KeySource::Stored(a), KeySource::Stored(b)) => {
+        (KeySource::Stored(a), KeySource::Stored(b))
+        | (KeySource::Joined(a), KeySource::Joined(b)) => {
             (a.first(), a.layers().len()) == (b.first(), b.layers().len())
         }
         _ => false,

@@ -37,7 +37,8 @@ typedef struct { int algorithm, status; float time; size_t memory; int determini
 typedef struct { int mode; } Activation;
 
 size_t cudnnGetVersion(void) { return getenv("FAKE_CUDNN") ? (size_t)atoll(getenv("FAKE_CUDNN")) : VERSION; }
-const char *cudnnGetErrorString(int status) { return status == NOT_SUPPORTED ? "CUDNN_STATUS_NOT_SUPPORTED" : "CUDNN_STATUS_BAD_PARAM"; }
+size_t cudnnGetCudartVersion(void) { return getenv("FAKE_CUDART") ? (size_t)atoll(getenv("FAKE_CUDART")) : 13000; }
+const char *cudnnGetErrorString(int status) { return status / 1000 == 3 ? "CUDNN_STATUS_NOT_SUPPORTED" : "CUDNN_STATUS_BAD_PARAM"; }
 void cudnnGetLastErrorString(char *text, size_t size) { snprintf(text, size, "reported by the fake library"); }
 int cudnnCreate(void **handle) { begin(__func__); *handle = alive(); ++*alive(); return SUCCESS; }
 int cudnnDestroy(void *handle) { begin(__func__); (void)handle; --*alive(); return SUCCESS; }
@@ -185,3 +186,5 @@ int cudnnConvolutionBackwardData(void *handle, const float *alpha, Tensor *w, ui
     if (*alpha != 1 || *beta != 0) die(__func__, "alpha must be 1 and beta 0");
     return submit((Convolution){*x, *w, *y, *g, from, weight, to, 0, 0, scratch, bytes, 0, 1});
 }
+
+#include "cudnn_graph.c"

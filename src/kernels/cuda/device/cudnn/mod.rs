@@ -1,7 +1,14 @@
-//! Convolutions with cuDNN.
+//! Convolutions with cuDNN: by its legacy functions, or by its graph API where the environment
+//! selects it and the library supports the convolution.
+//!
+//! The legacy functions are the default until the graph API has been checked on a GPU: with
+//! `DRAGNEXT_CUDNN=graph`, `dragnext doctor --device cuda --check` compares it with the CPU, and
+//! `dragnext doctor` says how many convolutions of Stable Diffusion 1.5 it computes.
 
-mod descriptors;
-mod plan;
+mod api;
+mod graph;
+mod legacy;
+mod report;
 mod support;
 
 use std::collections::HashMap;
@@ -10,10 +17,7 @@ use std::ffi::c_void;
 use std::ptr;
 use std::sync::{Arc, Mutex};
 
-use cudarc::cudnn::sys::{
-    cudnnConvolutionBwdDataAlgo_t as BackwardAlgorithm,
-    cudnnConvolutionFwdAlgo_t as ForwardAlgorithm, cudnnHandle_t,
-};
+use cudarc::cudnn::sys::cudnnHandle_t;
 
 use crate::kernels::cuda::driver::{Address, Convolution, ConvolutionData, ConvolutionOutcome};
 use crate::kernels::fault::DeviceFault;
@@ -24,8 +28,13 @@ use super::context::Context;
 use super::library::{CUDNN_MAJOR, NvidiaLibrary, version_text};
 use super::memory::{DeviceMemory, locked};
 use super::symbol::invoke;
-use descriptors::ConvolutionDescriptors;
-use plan::{Algorithm, Choice, ConvolutionPlan};
+pub(super) use api::CudnnApi;
+use graph::{GraphPlan, Terms};
+use legacy::ConvolutionPlan;
+pub use report::PlannedConvolutions;
+
+/// The limits of workspaces in bytes on GPUs with little and with much free memory.
+const WORKSPACES: [u64; 2] = [256 << 20, 4 << 30];
 
 /// A cuDNN handle with the plans of earlier convolutions.
 #[derive(Debug)]
@@ -34,14 +43,25 @@ pub(super) struct Cudnn {
     memory: Arc<DeviceMemory>,
     /// Maximum bytes of workspace of an algorithm.
     workspace_limit: u64,
+    /// `None` if the graph API was not selected. An `Err` says why it cannot be used.
+    graphs: Option<Result<(), String>>,
     state: Mutex<CudnnState>,
 }
 
 #[derive(Debug)]
 struct CudnnState {
     handle: cudnnHandle_t,
-    /// An `Err` says why cuDNN does not support the convolution.
-    plans: HashMap<Convolution, Result<ConvolutionPlan, String>>,
+    /// An `Err` says why the legacy functions do not support the convolution.
+    legacy: HashMap<Convolution, Result<ConvolutionPlan, String>>,
+    graphs: HashMap<(Convolution, Terms), Result<GraphPlan, GraphRefusal>>,
+}
+
+/// Why the graph API does not compute a convolution.
+#[derive(Debug)]
+struct GraphRefusal {
+    reason: String,
+    /// Whether it never will. Otherwise the next call plans it again.
+    is_permanent: bool,
 }
 
 // SAFETY: a library handle may be used from any thread, by one thread at a time.
@@ -77,6 +97,7 @@ impl Cudnn {
     pub(super) fn new(
         context: Arc<Context>,
         memory: Arc<DeviceMemory>,
+        api: CudnnApi,
     ) -> Result<Self, DeviceUnavailable> {
         load()?;
         let mut handle = ptr::null_mut();
@@ -84,11 +105,13 @@ impl Cudnn {
         unsafe { call!(cudnn, cudnnCreate(&raw mut handle)) }?;
         let library = Self {
             context,
-            workspace_limit: plan::workspace_limit(memory.bytes().free),
+            workspace_limit: workspace_limit(memory.bytes().free),
             memory,
+            graphs: api.graphs(),
             state: Mutex::new(CudnnState {
                 handle,
-                plans: HashMap::new(),
+                legacy: HashMap::new(),
+                graphs: HashMap::new(),
             }),
         };
         // SAFETY: handle and stream are alive, and the stream outlives the handle.
@@ -106,6 +129,11 @@ impl Cudnn {
         self.workspace_limit
     }
 
+    /// Returns whether the graph API is used.
+    pub(super) fn uses_graphs(&self) -> bool {
+        matches!(self.graphs, Some(Ok(())))
+    }
+
     /// Runs a convolution as far as cuDNN supports it.
     pub(super) fn convolve(
         &self,
@@ -113,235 +141,107 @@ impl Cudnn {
         data: &ConvolutionData,
     ) -> Result<ConvolutionOutcome, DeviceFault> {
         let mut state = locked(&self.state);
-        let CudnnState { handle, plans } = &mut *state;
-        let handle = *handle;
-        let plan = self.plan(handle, plans, shape)?;
-        let Ok(supported) = plan else {
-            return Ok(ConvolutionOutcome::Unsupported);
-        };
-        // An algorithm that turns out to be unsupported is not tried again.
-        let descriptors = &supported.descriptors;
-        match &mut supported.algorithm {
-            Algorithm::Backward(choice) => {
-                match self.attempt(|| self.backward(handle, descriptors, *choice, data))? {
-                    Ok(()) => return Ok(ConvolutionOutcome::Full),
-                    Err(reason) => *plan = Err(reason),
-                }
-            }
-            Algorithm::Forward { bare, fused } => {
-                if let (Ok(choice), Some(bias)) = (&fused, data.bias) {
-                    match self.attempt(|| self.fused(handle, descriptors, *choice, data, bias))? {
-                        Ok(()) => return Ok(ConvolutionOutcome::Full),
-                        Err(reason) => *fused = Err(reason),
-                    }
-                }
-                match self.attempt(|| self.forward(handle, descriptors, *bare, data))? {
-                    Ok(()) if data.bias.is_none() && data.residual.is_none() => {
-                        return Ok(ConvolutionOutcome::Full);
-                    }
-                    Ok(()) => return Ok(ConvolutionOutcome::Partial),
-                    Err(reason) => *plan = Err(reason),
+        if self.uses_graphs() {
+            let all = Terms::of(data);
+            let without = (all != Terms::None).then_some(Terms::None);
+            for terms in [all].into_iter().chain(without) {
+                if self.by_graph(&mut state, shape, terms, data)? {
+                    return Ok(if terms.cover(data) {
+                        ConvolutionOutcome::Full
+                    } else {
+                        ConvolutionOutcome::Partial
+                    });
                 }
             }
         }
-        Ok(ConvolutionOutcome::Unsupported)
+        let handle = state.handle;
+        let plan = self.legacy_plan(&mut state, shape)?;
+        legacy::convolve(handle, &self.memory, plan, data)
     }
 
-    /// Plans convolutions without running them, and returns those that are refused, as
-    /// [`Cudnn::refused`] does.
-    pub(super) fn refused_of(
+    /// Runs a convolution with the graph API. Returns `false` if that does not support it.
+    fn by_graph(
         &self,
-        shapes: &[Convolution],
-    ) -> Result<Vec<(Convolution, String)>, DeviceFault> {
-        let mut state = locked(&self.state);
-        let CudnnState { handle, plans } = &mut *state;
-        let mut refused = Vec::new();
-        for shape in shapes {
-            let plan = self.plan(*handle, plans, shape)?;
-            refused.extend(refusal(shape, plan).map(|reason| (*shape, reason)));
-        }
-        Ok(refused)
-    }
-
-    fn plan<'a>(
-        &self,
-        handle: cudnnHandle_t,
-        plans: &'a mut HashMap<Convolution, Result<ConvolutionPlan, String>>,
+        state: &mut CudnnState,
         shape: &Convolution,
-    ) -> Result<&'a mut Result<ConvolutionPlan, String>, DeviceFault> {
-        Ok(match plans.entry(*shape) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                let plan = || ConvolutionPlan::new(handle, shape, self.workspace_limit);
-                entry.insert(self.attempt(plan)?)
-            }
+        terms: Terms,
+        data: &ConvolutionData,
+    ) -> Result<bool, DeviceFault> {
+        let handle = state.handle;
+        let planned = self.graph_plan(state, shape, terms)?;
+        let Ok(plan) = planned else {
+            return Ok(false);
+        };
+        if !plan.accepts(data) {
+            return Ok(false);
+        }
+        let executed = attempt(&self.memory, || {
+            let workspace = self.memory.workspace(plan.workspace())?;
+            plan.execute(handle, data, workspace.address())
+        })?;
+        let Err(reason) = executed else {
+            return Ok(true);
+        };
+        *planned = Err(GraphRefusal {
+            reason,
+            is_permanent: true,
+        });
+        Ok(false)
+    }
+
+    /// Returns the plan of a convolution with the graph API. Plans it unless that was done, or was
+    /// refused for good.
+    fn graph_plan<'a>(
+        &self,
+        state: &'a mut CudnnState,
+        shape: &Convolution,
+        terms: Terms,
+    ) -> Result<&'a mut Result<GraphPlan, GraphRefusal>, DeviceFault> {
+        let handle = state.handle;
+        Ok(match state.graphs.entry((*shape, terms)) {
+            Entry::Occupied(known) if is_final(known.get()) => known.into_mut(),
+            entry => entry
+                .insert_entry(self.planned(handle, shape, terms)?)
+                .into_mut(),
         })
     }
 
-    /// Makes a call, a second time if memory may have been short, and separates unsupported
-    /// operations from faults.
-    fn attempt<T>(
-        &self,
-        call: impl Fn() -> Result<T, LibraryFailure>,
-    ) -> Result<Result<T, String>, DeviceFault> {
-        split_unsupported(self.memory.with_retry(call))
-    }
-
-    /// Computes y = conv(x) + residual + bias in one call.
-    fn fused(
+    /// Plans a convolution with the graph API.
+    fn planned(
         &self,
         handle: cudnnHandle_t,
-        descriptors: &ConvolutionDescriptors,
-        choice: Choice<ForwardAlgorithm>,
-        data: &ConvolutionData,
-        bias: Address,
-    ) -> Result<(), LibraryFailure> {
-        let ConvolutionDescriptors {
-            x,
-            y,
-            weight,
-            bias: bias_shape,
-            convolution,
-            identity,
-        } = descriptors;
-        let workspace = self.memory.workspace(choice.workspace)?;
-        convolution.set_math(choice.math)?;
-        // Without a residual its factor is 0 and it is not read; y has the right shape to stand in.
-        let (residual, factor) = data
-            .residual
-            .map_or((data.to, 0.0_f32), |residual| (residual, 1.0));
-        // SAFETY: all handles are alive; factors are f32 on the host; the caller owns the tensors,
-        // which match their descriptors; the workspace has the size that the library requested.
-        Ok(unsafe {
-            call!(
-                cudnn,
-                cudnnConvolutionBiasActivationForward(
-                    handle,
-                    (&raw const ONE).cast(),
-                    x.0,
-                    pointer(data.from),
-                    weight.0,
-                    pointer(data.weight),
-                    convolution.0,
-                    choice.algorithm,
-                    pointer(workspace.address()).cast_mut(),
-                    choice.workspace,
-                    (&raw const factor).cast(),
-                    y.0,
-                    pointer(residual),
-                    bias_shape.0,
-                    pointer(bias),
-                    identity.0,
-                    y.0,
-                    pointer(data.to).cast_mut(),
-                )
-            )
-        }?)
+        shape: &Convolution,
+        terms: Terms,
+    ) -> Result<Result<GraphPlan, GraphRefusal>, DeviceFault> {
+        let plan = || GraphPlan::new(handle, shape, terms, self.workspace_limit);
+        match attempt(&self.memory, plan) {
+            Ok(planned) => Ok(planned.map_err(|reason| GraphRefusal {
+                reason,
+                is_permanent: true,
+            })),
+            Err(DeviceFault::Lost { call, reason }) if !self.context.is_lost() => {
+                Ok(Err(GraphRefusal {
+                    reason: format!("{call}: {reason}"),
+                    is_permanent: false,
+                }))
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
-    /// Computes y = conv(x).
-    fn forward(
+    fn legacy_plan<'a>(
         &self,
-        handle: cudnnHandle_t,
-        descriptors: &ConvolutionDescriptors,
-        choice: Choice<ForwardAlgorithm>,
-        data: &ConvolutionData,
-    ) -> Result<(), LibraryFailure> {
-        let ConvolutionDescriptors {
-            x,
-            y,
-            weight,
-            convolution,
-            ..
-        } = descriptors;
-        let workspace = self.memory.workspace(choice.workspace)?;
-        convolution.set_math(choice.math)?;
-        // SAFETY: as for `fused`.
-        Ok(unsafe {
-            call!(
-                cudnn,
-                cudnnConvolutionForward(
-                    handle,
-                    (&raw const ONE).cast(),
-                    x.0,
-                    pointer(data.from),
-                    weight.0,
-                    pointer(data.weight),
-                    convolution.0,
-                    choice.algorithm,
-                    pointer(workspace.address()).cast_mut(),
-                    choice.workspace,
-                    (&raw const ZERO).cast(),
-                    y.0,
-                    pointer(data.to).cast_mut(),
-                )
-            )
-        }?)
-    }
-
-    /// Computes dx from dy.
-    fn backward(
-        &self,
-        handle: cudnnHandle_t,
-        descriptors: &ConvolutionDescriptors,
-        choice: Choice<BackwardAlgorithm>,
-        data: &ConvolutionData,
-    ) -> Result<(), LibraryFailure> {
-        let ConvolutionDescriptors {
-            x,
-            y,
-            weight,
-            convolution,
-            ..
-        } = descriptors;
-        let workspace = self.memory.workspace(choice.workspace)?;
-        convolution.set_math(choice.math)?;
-        // SAFETY: as for `fused`.
-        Ok(unsafe {
-            call!(
-                cudnn,
-                cudnnConvolutionBackwardData(
-                    handle,
-                    (&raw const ONE).cast(),
-                    weight.0,
-                    pointer(data.weight),
-                    y.0,
-                    pointer(data.from),
-                    convolution.0,
-                    choice.algorithm,
-                    pointer(workspace.address()).cast_mut(),
-                    choice.workspace,
-                    (&raw const ZERO).cast(),
-                    x.0,
-                    pointer(data.to).cast_mut(),
-                )
-            )
-        }?)
-    }
-
-    /// Returns the convolutions that the library refused although its interface has them, and those
-    /// that it refused with bias and residual, each with the reason.
-    pub(super) fn refused(&self) -> Vec<(Convolution, String)> {
-        let state = locked(&self.state);
-        let plans = state.plans.iter();
-        plans
-            .filter_map(|(shape, plan)| Some((*shape, refusal(shape, plan)?)))
-            .collect()
-    }
-}
-
-/// Returns why the library refused a convolution; `None` if it did not, or if its interface does not
-/// have it.
-fn refusal(shape: &Convolution, plan: &Result<ConvolutionPlan, String>) -> Option<String> {
-    support::check(shape).ok()?;
-    match plan {
-        Err(reason) => Some(reason.clone()),
-        Ok(plan) => match &plan.algorithm {
-            Algorithm::Forward {
-                fused: Err(reason), ..
-            } => Some(format!("bias and residual: {reason}")),
-            Algorithm::Forward { .. } | Algorithm::Backward(_) => None,
-        },
+        state: &'a mut CudnnState,
+        shape: &Convolution,
+    ) -> Result<&'a mut Result<ConvolutionPlan, String>, DeviceFault> {
+        let handle = state.handle;
+        Ok(match state.legacy.entry(*shape) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let plan = || ConvolutionPlan::new(handle, shape, self.workspace_limit);
+                entry.insert(attempt(&self.memory, plan)?)
+            }
+        })
     }
 }
 
@@ -350,16 +250,51 @@ impl Drop for Cudnn {
         if self.context.make_current().is_ok() {
             let _ = self.context.synchronise();
             let mut state = locked(&self.state);
-            state.plans.clear();
+            state.legacy.clear();
+            state.graphs.clear();
             // SAFETY: this is the only owner, and the handle is not used again.
             let _ = unsafe { call!(cudnn, cudnnDestroy(state.handle)) };
         }
     }
 }
 
-static ONE: f32 = 1.0;
-static ZERO: f32 = 0.0;
+/// Returns the largest workspace in bytes that an algorithm may take where `free` bytes are free: a power of two of up to a quarter of
+/// them, so that runs with about the same free memory choose the same algorithms.
+fn workspace_limit(free: u64) -> u64 {
+    let [least, most] = WORKSPACES;
+    let exponent = (free / 4).max(1).ilog2();
+    (1 << exponent).clamp(least, most)
+}
+
+/// Returns whether planning again would give the same.
+fn is_final(plan: &Result<GraphPlan, GraphRefusal>) -> bool {
+    match plan {
+        Ok(_) => true,
+        Err(refusal) => refusal.is_permanent,
+    }
+}
+
+/// Makes a call, a second time if memory may have been short, and separates unsupported operations
+/// from faults.
+fn attempt<T>(
+    memory: &DeviceMemory,
+    call: impl Fn() -> Result<T, LibraryFailure>,
+) -> Result<Result<T, String>, DeviceFault> {
+    split_unsupported(memory.with_retry(call))
+}
 
 fn pointer(address: Address) -> *const c_void {
     ptr::without_provenance(address.0 as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workspaces_follow_the_free_memory() {
+        let mib = |free: u64| workspace_limit(free << 20) >> 20;
+        let limits = [0, 500, 3_900, 4_096, 7_900, 11_900, 23_500, 80_000].map(mib);
+        assert_eq!(limits, [256, 256, 512, 1024, 1024, 2048, 4096, 4096]);
+    }
 }

@@ -1,8 +1,63 @@
-//! The convolutions that cuDNN's legacy functions support.
+//! The convolutions that cuDNN's interfaces support: sizes, padding and formats.
 
-use crate::kernels::cuda::driver::Convolution;
+use cudarc::cudnn::sys::cudnnDataType_t;
 
-/// Checks a convolution's padding and sizes.
+use crate::kernels::cuda::driver::{Convolution, Format};
+
+/// Returns the library's name of a format.
+pub(super) fn data_type(format: Format) -> cudnnDataType_t {
+    match format {
+        Format::F32 => cudnnDataType_t::CUDNN_DATA_FLOAT,
+        Format::F16 => cudnnDataType_t::CUDNN_DATA_HALF,
+        Format::Bf16 => cudnnDataType_t::CUDNN_DATA_BFLOAT16,
+    }
+}
+
+/// Zeros around x in rows and columns, as the graph API takes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Padding {
+    /// Above and to the left.
+    pub(super) before: [usize; 2],
+    /// Below and to the right.
+    pub(super) after: [usize; 2],
+}
+
+/// Returns the padding that gives the size of y: the same on opposite sides if that does.
+///
+/// # Errors
+/// Why the graph API does not have the convolution.
+pub(super) fn padding(shape: &Convolution) -> Result<Padding, &'static str> {
+    if !fits(shape) {
+        return Err("the sizes exceed 32 bits");
+    }
+    let Convolution {
+        kernel,
+        stride,
+        pad,
+        ..
+    } = *shape;
+    let after = |side: usize| {
+        let (x, y) = (shape.input[side], shape.output[side]);
+        let gives = |after: usize| {
+            let rest = (x + pad + after).checked_sub(kernel);
+            rest.is_some_and(|rest| rest / stride + 1 == y)
+        };
+        let covered = ((y - 1) * stride + kernel).saturating_sub(x + pad);
+        [pad, covered]
+            .into_iter()
+            .find(|after| *after < kernel && gives(*after))
+    };
+    let sides = [after(0), after(1)];
+    match (sides, pad < kernel) {
+        ([Some(below), Some(right)], true) => Ok(Padding {
+            before: [pad; 2],
+            after: [below, right],
+        }),
+        _ => Err("no padding gives the size of the result"),
+    }
+}
+
+/// Checks whether the legacy functions have a convolution of this padding and these sizes.
 ///
 /// # Errors
 /// Why it is not supported.
@@ -16,8 +71,8 @@ pub(super) fn check(shape: &Convolution) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Returns whether equal padding on opposite sides gives the size of y. cuDNN supports no other
-/// padding.
+/// Returns whether equal padding on opposite sides gives the size of y. The legacy functions support
+/// no other padding.
 pub(super) fn is_symmetric(shape: &Convolution) -> bool {
     let Convolution {
         kernel,
@@ -63,7 +118,7 @@ fn fits(shape: &Convolution) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::cuda::driver::{Direction, Format};
+    use crate::kernels::cuda::driver::Direction;
 
     fn shape(input: usize, output: usize, kernel: usize, stride: usize, pad: usize) -> Convolution {
         Convolution {
@@ -119,6 +174,41 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn padding_agrees_with_the_counted_windows() {
+        let mut found = [0, 0];
+        for input in 1..20 {
+            for (kernel, stride, pad) in [(1, 1, 0), (3, 1, 1), (3, 2, 1), (3, 2, 0), (5, 3, 2)] {
+                for output in 1..25 {
+                    let shape = shape(input, output, kernel, stride, pad);
+                    // Counts the windows of each padding one by one.
+                    let windows = |after: usize| {
+                        let padded = input + pad + after;
+                        (0..padded)
+                            .step_by(stride)
+                            .filter(|first| first + kernel <= padded)
+                            .count()
+                    };
+                    let possible: Vec<usize> = (0..kernel)
+                        .filter(|after| windows(*after) == output)
+                        .collect();
+                    match padding(&shape) {
+                        Err(_) => assert!(possible.is_empty(), "{shape:?}"),
+                        Ok(Padding { before, after }) => {
+                            assert_eq!((before, after[0]), ([pad; 2], after[1]));
+                            // The same on both sides where that is possible, else the least.
+                            let best = possible.iter().find(|after| **after == pad);
+                            assert_eq!(Some(&after[0]), best.or(possible.first()), "{shape:?}");
+                            assert_eq!(is_symmetric(&shape), after[0] == pad);
+                            found[usize::from(is_symmetric(&shape))] += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(found.iter().all(|count| *count > 30), "{found:?}");
     }
 
     #[test]

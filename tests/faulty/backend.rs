@@ -1,172 +1,19 @@
-//! A backend that is wrong on purpose in one operation.
+//! The operations, each of which is the inner backend's unless it is the wrong one.
 
 use std::ops::Range;
 
 use dragnext::kernels::{
-    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix,
+    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
 };
 
-/// How an operation is wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// All values are 5 percent too large.
-    Percent,
-    /// One value is wrong.
-    Element,
-    /// An eighth of the values, such as a row, is zero.
-    Row,
-    /// One value is NaN.
-    Nan,
-}
+use super::{Fault, Faulty};
 
-impl Fault {
-    pub(crate) const ALL: [Self; 4] = [Self::Percent, Self::Element, Self::Row, Self::Nan];
-
-    fn apply(self, values: &mut [f32]) {
-        let largest = values.iter().fold(0.5_f32, |most, x| most.max(x.abs()));
-        let middle = values.len() / 2;
-        match self {
-            Self::Percent => values.iter_mut().for_each(|x| *x *= 1.05),
-            Self::Element => values[middle] += 0.5 * largest,
-            Self::Row => {
-                let end = (middle + values.len().div_ceil(8)).min(values.len());
-                values[middle..end].fill(0.0);
-            }
-            Self::Nan => values[middle] = f32::NAN,
-        }
-    }
-
-    /// Returns a wrong number.
-    fn of_number(self, number: f64) -> f64 {
-        match self {
-            Self::Nan => f64::NAN,
-            _ => 1.05 * number,
-        }
-    }
-}
-
-/// The operations that can be wrong, each with what the first difference must be called. Those with several results stand once for each.
-pub(crate) const OPERATIONS: &[(&str, &str)] = &[
-    ("upload", "upload"),
-    ("download", "upload"),
-    ("zeros", "zeros"),
-    ("duplicate", "duplicate"),
-    ("compact", "conversion to the format"),
-    ("full", "conversion to f32"),
-    ("all_finite", "test for finite values"),
-    ("loss_scale", "loss scale"),
-    ("lower_loss_scale", "lower loss scale"),
-    ("restore_loss_scale", "restored loss scale"),
-    ("matmul", "matrix product"),
-    ("linear_weight", "linear"),
-    ("merged", "linear with a merged LoRA"),
-    ("linear", "linear"),
-    ("linear_backward", "linear backward"),
-    ("combine", "sum of two"),
-    ("sum_pictures", "sum over pictures"),
-    ("select", "selection"),
-    ("conv_weight", "convolution"),
-    ("conv", "convolution"),
-    ("conv_backward", "convolution backward"),
-    ("group_norm", "group norm"),
-    ("group_norm stats", "group norm, statistics"),
-    ("group_norm_backward", "group norm backward"),
-    ("layer_norm", "layer norm"),
-    ("layer_norm_backward", "layer norm backward"),
-    ("attention", "attention"),
-    ("attention stats", "attention, statistics"),
-    ("attention_backward", "attention backward, queries"),
-    ("attention_backward keys", "attention backward, keys"),
-    ("attention_backward values", "attention backward, values"),
-    ("silu", "SiLU"),
-    ("silu_backward", "SiLU backward"),
-    ("geglu", "GEGLU"),
-    ("geglu_backward", "GEGLU backward"),
-    ("upsample", "upsample"),
-    ("upsample_backward", "upsample backward"),
-    ("copy_columns", "copy of columns"),
-    ("points", "samples"),
-    ("sample", "samples"),
-    ("scatter", "scatter"),
-    ("sampled_l1", "L1 of samples, gradient"),
-    ("sampled_l1 sum", "L1 of samples"),
-    ("weighted_l1", "weighted L1, gradient"),
-    ("weighted_l1 sum", "weighted L1"),
-    ("adam", "Adam, parameters"),
-    ("adam first", "Adam, first moments"),
-    ("adam second", "Adam, second moments"),
-];
-
-/// Methods of the trait that return no numbers which an edit uses.
-pub(crate) const OTHERS: &[&str] = &[
-    "run",
-    "trim",
-    "arithmetic",
-    "description",
-    "cells_at_once",
-    "wait",
-    "launches",
-    "in_f32",
-    "fuses_shift",
-    "rounds_factors",
-    "refused_convolutions",
-    "peak_bytes",
-    "uninit",
-    "uninit_like",
-    "prefers_large_calls",
-    "uninit_planes",
-    "stacked_weights",
-];
-
-/// Several operations in one call. The networks of the check run them; single operations are not compared with them.
-pub(crate) const COMBINED: &[&str] = &[
-    "linears",
-    "linears_backward",
-    "merged_all",
-    "matmuls",
-    "group_norm_joined",
-    "group_norm_backward_split",
+/// The gradients side by side that [`Backend::self_attention_backward`] returns.
+const SELF_ATTENTION_GRADIENTS: [&str; 3] = [
     "self_attention_backward",
+    "self_attention_backward keys",
+    "self_attention_backward values",
 ];
-
-/// A backend with one wrong operation.
-#[derive(Debug, Clone)]
-pub(crate) struct Faulty<B: Backend> {
-    pub(crate) inner: B,
-    pub(crate) operation: &'static str,
-    pub(crate) fault: Fault,
-}
-
-impl<B: Backend> Faulty<B> {
-    fn is_wrong(&self, operation: &str) -> bool {
-        self.operation == operation
-    }
-
-    fn spoil(&self, operation: &str, buffer: &mut B::Buffer) {
-        if !self.is_wrong(operation) {
-            return;
-        }
-        let mut values = self.inner.download(buffer);
-        self.fault.apply(&mut values);
-        let full = self.inner.upload(values);
-        let is_compact = self.inner.full(buffer, 1.0).is_some();
-        let compact = is_compact.then(|| self.inner.compact(&full, 1.0)).flatten();
-        *buffer = compact.unwrap_or(full);
-    }
-
-    fn spoiled(&self, operation: &str, mut buffer: B::Buffer) -> B::Buffer {
-        self.spoil(operation, &mut buffer);
-        buffer
-    }
-
-    fn number(&self, operation: &str, number: f64) -> f64 {
-        if self.is_wrong(operation) {
-            self.fault.of_number(number)
-        } else {
-            number
-        }
-    }
-}
 
 impl<B: Backend> Backend for Faulty<B> {
     type Buffer = B::Buffer;
@@ -207,6 +54,22 @@ impl<B: Backend> Backend for Faulty<B> {
             inner: self.inner.in_f32(),
             ..self.clone()
         }
+    }
+
+    fn fuses_shift(&self) -> bool {
+        self.inner.fuses_shift()
+    }
+
+    fn rounds_factors(&self) -> bool {
+        self.inner.rounds_factors() && !self.is_wrong("rounds_factors")
+    }
+
+    fn prefers_large_calls(&self) -> bool {
+        self.inner.prefers_large_calls()
+    }
+
+    fn refused_convolutions(&self) -> Vec<String> {
+        self.inner.refused_convolutions()
     }
 
     fn peak_bytes(&self) -> Option<u64> {
@@ -337,6 +200,78 @@ impl<B: Backend> Backend for Faulty<B> {
         self.spoil("linear_backward", dx);
     }
 
+    fn uninit_planes<const N: usize>(&self, like: &B::Buffer, len: usize) -> [B::Buffer; N] {
+        self.inner.uninit_planes(like, len)
+    }
+
+    fn stacked_weights<const N: usize>(
+        &self,
+        mut weights: [&B::LinearWeight; N],
+    ) -> Option<[B::LinearWeight; N]> {
+        if self.is_wrong("stacked_weights") {
+            weights.rotate_left(1);
+        }
+        self.inner.stacked_weights(weights)
+    }
+
+    fn linears<const N: usize>(
+        &self,
+        rows: Range<usize>,
+        x: &B::Buffer,
+        weights: [&B::LinearWeight; N],
+        mut ys: [&mut B::Buffer; N],
+    ) {
+        let reborrowed = ys.each_mut().map(|y| &mut **y);
+        self.inner.linears(rows, x, weights, reborrowed);
+        self.spoil("linears", ys[N - 1]);
+    }
+
+    fn linears_backward<const N: usize>(
+        &self,
+        rows: Range<usize>,
+        outputs: usize,
+        dy: &B::Buffer,
+        weights: [&B::LinearWeight; N],
+        dx: &mut B::Buffer,
+    ) {
+        self.inner.linears_backward(rows, outputs, dy, weights, dx);
+        self.spoil("linears_backward", dx);
+    }
+
+    fn merged_all<const N: usize>(
+        &self,
+        weights: [&B::LinearWeight; N],
+        adapters: [Factors<B::Buffer>; N],
+    ) -> [B::LinearWeight; N] {
+        if !self.is_wrong("merged_all") {
+            return self.inner.merged_all(weights, adapters);
+        }
+        let (up, down) = adapters[N - 1];
+        let mut values = self.inner.download(up.buffer);
+        let end = up.offset + up.rows * up.cols;
+        self.fault.apply(&mut values[up.offset..end]);
+        let wrong = self.inner.upload(values);
+        let last = Matrix {
+            buffer: &wrong,
+            ..up
+        };
+        let mut adapters: [Factors<B::Buffer>; N] = adapters;
+        adapters[N - 1] = (last, down);
+        self.inner.merged_all(weights, adapters)
+    }
+
+    fn matmuls<const N: usize>(
+        &self,
+        factor: f32,
+        products: [Factors<B::Buffer>; N],
+        add: bool,
+        c: &mut B::Buffer,
+        c_offsets: [usize; N],
+    ) {
+        self.inner.matmuls(factor, products, add, c, c_offsets);
+        self.spoil("matmuls", c);
+    }
+
     fn combine(&self, a: f32, y: &mut B::Buffer, b: f32, x: &B::Buffer) {
         self.inner.combine(a, y, b, x);
         self.spoil("combine", y);
@@ -413,6 +348,47 @@ impl<B: Backend> Backend for Faulty<B> {
         self.spoil("group_norm_backward", dx);
     }
 
+    fn group_norm_joined(
+        &self,
+        shape: &GroupShape,
+        parts: [(&B::Buffer, usize); 2],
+        weight: &B::Buffer,
+        bias: &B::Buffer,
+        silu: bool,
+        joined: &mut B::Buffer,
+        stats: &mut B::Buffer,
+        y: &mut B::Buffer,
+    ) {
+        self.inner
+            .group_norm_joined(shape, parts, weight, bias, silu, joined, stats, y);
+        self.spoil("group_norm_joined", y);
+        self.spoil("group_norm_joined stats", stats);
+        self.spoil("group_norm_joined maps", joined);
+    }
+
+    fn group_norm_backward_split(
+        &self,
+        shape: &GroupShape,
+        x: &B::Buffer,
+        weight: &B::Buffer,
+        bias: &B::Buffer,
+        silu: bool,
+        stats: &B::Buffer,
+        dy: &B::Buffer,
+        residual: Option<&B::Buffer>,
+        mut parts: [(&mut B::Buffer, usize); 2],
+    ) {
+        let reborrowed = parts
+            .each_mut()
+            .map(|(part, channels)| (&mut **part, *channels));
+        self.inner.group_norm_backward_split(
+            shape, x, weight, bias, silu, stats, dy, residual, reborrowed,
+        );
+        let [(first, _), (second, _)] = parts;
+        self.spoil("group_norm_backward_split", first);
+        self.spoil("group_norm_backward_split second", second);
+    }
+
     fn layer_norm(
         &self,
         channels: usize,
@@ -475,6 +451,24 @@ impl<B: Backend> Backend for Faulty<B> {
         if let Some((dk, dv)) = dkv {
             self.spoil("attention_backward keys", dk);
             self.spoil("attention_backward values", dv);
+        }
+    }
+
+    fn self_attention_backward(
+        &self,
+        shape: &AttentionShape,
+        q: &B::Buffer,
+        k: &B::Buffer,
+        v: &B::Buffer,
+        stats: &B::Buffer,
+        o: &B::Buffer,
+        d_o: &B::Buffer,
+        d: &mut B::Buffer,
+    ) {
+        self.inner
+            .self_attention_backward(shape, q, k, v, stats, o, d_o, d);
+        for (index, operation) in SELF_ATTENTION_GRADIENTS.into_iter().enumerate() {
+            self.spoil_columns(operation, d, shape.channels(), index);
         }
     }
 

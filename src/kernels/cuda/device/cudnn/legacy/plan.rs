@@ -9,18 +9,16 @@ use cudarc::cudnn::sys::{
 
 use crate::kernels::cuda::driver::{Convolution, Direction};
 
-use super::super::call::{LibraryFailure, Status, call, split_unsupported};
+use super::super::super::call::{LibraryFailure, Status, call, split_unsupported};
+use super::super::support;
 use super::descriptors::ConvolutionDescriptors;
-use super::support;
 
-/// The limits of workspaces in bytes on GPUs with little and with much free memory.
-const WORKSPACES: [u64; 2] = [256 << 20, 4 << 30];
 /// More than the number of algorithms times math modes.
 const ALGORITHMS: usize = 16;
 
 /// Descriptors and algorithms of a convolution.
 #[derive(Debug)]
-pub(super) struct ConvolutionPlan {
+pub(in super::super) struct ConvolutionPlan {
     pub(super) descriptors: ConvolutionDescriptors,
     pub(super) algorithm: Algorithm,
 }
@@ -43,17 +41,9 @@ pub(super) struct Choice<T> {
     pub(super) workspace: usize,
 }
 
-/// Returns the largest workspace in bytes that an algorithm may take where `free` bytes are free: a power of two of up to a quarter of
-/// them, so that runs with about the same free memory choose the same algorithms.
-pub(super) fn workspace_limit(free: u64) -> u64 {
-    let [least, most] = WORKSPACES;
-    let exponent = (free / 4).max(1).ilog2();
-    (1 << exponent).clamp(least, most)
-}
-
 impl ConvolutionPlan {
     /// Chooses algorithms that take at most `limit` bytes of workspace.
-    pub(super) fn new(
+    pub(in super::super) fn new(
         handle: cudnnHandle_t,
         shape: &Convolution,
         limit: u64,
@@ -280,17 +270,5 @@ impl<T> Choice<T> {
                 self.workspace
             )))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn workspaces_follow_the_free_memory() {
-        let mib = |free: u64| workspace_limit(free << 20) >> 20;
-        let limits = [0, 500, 3_900, 4_096, 7_900, 11_900, 23_500, 80_000].map(mib);
-        assert_eq!(limits, [256, 256, 512, 1024, 1024, 2048, 4096, 4096]);
     }
 }

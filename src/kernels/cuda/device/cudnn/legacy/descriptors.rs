@@ -10,7 +10,8 @@ use cudarc::cudnn::sys::{
 
 use crate::kernels::cuda::driver::{Convolution, Format};
 
-use super::super::call::{CallFailure, call};
+use super::super::super::call::{CallFailure, call};
+use super::super::support::data_type;
 
 /// All descriptors of a convolution.
 #[derive(Debug)]
@@ -54,14 +55,6 @@ pub(super) fn math(format: Format) -> cudnnMathType_t {
     }
 }
 
-fn data(format: Format) -> cudnnDataType_t {
-    match format {
-        Format::F32 => cudnnDataType_t::CUDNN_DATA_FLOAT,
-        Format::F16 => cudnnDataType_t::CUDNN_DATA_HALF,
-        Format::Bf16 => cudnnDataType_t::CUDNN_DATA_BFLOAT16,
-    }
-}
-
 /// Descriptor of an activation tensor.
 #[derive(Debug)]
 pub(super) struct TensorDescriptor(pub(super) cudnnTensorDescriptor_t);
@@ -84,7 +77,7 @@ impl TensorDescriptor {
                 cudnnSetTensor4dDescriptor(
                     handle,
                     cudnnTensorFormat_t::CUDNN_TENSOR_NHWC,
-                    data(format),
+                    data_type(format),
                     n,
                     c,
                     h,
@@ -120,7 +113,7 @@ impl FilterDescriptor {
                 cudnn,
                 cudnnSetFilter4dDescriptor(
                     handle,
-                    data(format),
+                    data_type(format),
                     cudnnTensorFormat_t::CUDNN_TENSOR_NHWC,
                     k,
                     c,
@@ -219,9 +212,9 @@ impl Drop for ActivationDescriptor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::library::NvidiaLibrary;
-    use super::super::super::symbol::invoke;
-    use super::super::support::is_symmetric;
+    use super::super::super::super::library::NvidiaLibrary;
+    use super::super::super::super::symbol::invoke;
+    use super::super::super::support::is_symmetric;
     use super::*;
     use crate::kernels::cuda::driver::Direction;
 
