@@ -272,13 +272,7 @@ fn counted(graphs: bool, expected: [(&'static str, u64); 4]) {
         let (pass, noise, features) = record();
         pass.backward((zeros(&noise), vec![zeros(&features[0])]), 1.0);
     });
-    let points = cuda.points(vec![
-        BilinearPoint {
-            pixels: [0, 1, 64, 65],
-            weights: [0.25; 4]
-        };
-        100
-    ]);
+    let points = points(&cuda);
     let mut moments = [zeros(&z), zeros(&z)];
     let mut latent = z.clone();
     count(expected[2].0, &mut || {
@@ -336,6 +330,15 @@ fn counted(graphs: bool, expected: [(&'static str, u64); 4]) {
         counted, expected,
         "fewer launches are faster; state a new number only with its reason"
     );
+}
+
+/// Returns a hundred points of a map.
+fn points(cuda: &Cuda) -> <Cuda as Backend>::Points {
+    let point = BilinearPoint {
+        pixels: [0, 1, 64, 65],
+        weights: [0.25; 4],
+    };
+    cuda.points(vec![point; 100])
 }
 
 /// Updates `parameters` by one step.

@@ -64,7 +64,7 @@ struct EmulatedGraph {
 
 impl Graph for EmulatedGraph {
     fn launch(&self) -> Result<(), DeviceFault> {
-        self.gpu.count("graph", 0);
+        self.gpu.count("graph", 0, 0);
         for recorded in &self.operations {
             recorded.resubmit(|operation| operation.submit(&self.gpu))?;
         }
