@@ -200,7 +200,7 @@ fn the_last_block_of_a_group_merges_its_parts() {
     }
 }
 
-/// The exchanges among the lanes of warps count the threads that join parts: each block has eight warps, and one of them joins the parts of a group.
+/// Counts the exchanges within warps: each block has eight warps, and only one of them may join the parts of a group.
 #[test]
 fn one_warp_joins_the_parts_of_a_group() {
     // Sums over a warp take five exchanges.
