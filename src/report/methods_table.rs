@@ -82,21 +82,20 @@ impl Entry {
     }
 
     /// Returns the cells of the method's line.
-    fn cells(&self) -> [String; 5] {
+    fn cells(&self) -> [String; 4] {
         let lora = match self.lora_steps {
             0 => "none".to_owned(),
             steps => format!("{steps} steps"),
         };
         [
             self.method.name().to_owned(),
-            self.method.profile().paper.to_owned(),
             self.needs.join(", "),
             lora,
             format!("{:.0}", self.all_passes()),
         ]
     }
 
-    /// Returns what stands below the method's line.
+    /// Returns what stands below the method's line; the description names the paper.
     fn paragraphs(&self) -> Vec<String> {
         let profile = self.method.profile();
         let stages: Vec<String> = self
@@ -124,17 +123,17 @@ fn score(Score { gain, hit }: Score) -> String {
 }
 
 fn table(entries: &[Entry], width: usize) -> String {
-    let titles = ["method", "paper", "needs", "LoRA", "passes"].map(str::to_owned);
-    let rows: Vec<[String; 5]> = std::iter::once(titles)
+    let titles = ["method", "needs", "LoRA", "passes"].map(str::to_owned);
+    let rows: Vec<[String; 4]> = std::iter::once(titles)
         .chain(entries.iter().map(Entry::cells))
         .collect();
     let column = |index: usize| {
         let widths = rows.iter().map(|row| row[index].chars().count());
         widths.max().unwrap_or_default()
     };
-    let [names, papers, needs, loras] = [0, 1, 2, 3].map(column);
-    let line = |[name, paper, need, lora, passes]: &[String; 5]| {
-        format!("{name:names$}  {paper:papers$}  {need:needs$}  {lora:loras$}  {passes}\n")
+    let [names, needs, loras] = [0, 1, 2].map(column);
+    let line = |[name, need, lora, passes]: &[String; 4]| {
+        format!("{name:names$}  {need:needs$}  {lora:loras$}  {passes}\n")
     };
     let mut text = line(&rows[0]);
     for (entry, row) in entries.iter().zip(&rows[1..]) {
@@ -168,6 +167,10 @@ mod tests {
             for method in Method::ALL {
                 let start = format!("\n{} ", method.name());
                 assert!(text.contains(&start), "{text}");
+                assert!(
+                    method.about().contains(method.profile().paper),
+                    "{method:?}"
+                );
             }
         }
     }

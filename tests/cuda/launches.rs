@@ -200,15 +200,15 @@ fn the_last_block_of_a_group_merges_its_parts() {
     }
 }
 
-/// The exchanges among the lanes of warps count the threads that join parts: each block has eight warps, and one of them joins the parts of a group.
+/// Counts the exchanges within warps: each block has eight warps, and only one of them may join the parts of a group.
 #[test]
 fn one_warp_joins_the_parts_of_a_group() {
-    if !available("one_warp_joins_the_parts_of_a_group") {
-        return;
-    }
     // Sums over a warp take five exchanges.
     const SUM: u32 = 5;
     const WARPS: u32 = 8;
+    if !available("one_warp_joins_the_parts_of_a_group") {
+        return;
+    }
     let (_, launches) = group_norm(&LARGE_GROUPS);
     let groups = (LARGE_GROUPS.batch * LARGE_GROUPS.groups) as u32;
     for (kernel, values) in [

@@ -8,15 +8,21 @@ use crate::command::{TRANSLATION, bench};
 
 const METHODS: [&str; 2] = ["dragon-diffusion", "diff-editor"];
 
-/// Runs an edit of `in.png` with `drag.json` in ten steps, which must end with this status. With a prompt, so that there is classifier-free guidance,
+/// Runs an edit of `in.png` with `drag.json`, in ten steps unless the arguments say how many, which must end with this status. With a prompt, so that there is classifier-free guidance,
 /// and with something outside the editable area.
 fn run(bench: &Bench, method: &str, arguments: &[&str], status: i32) -> Ended {
     let more = r#"{ "prompt": "a cat", "editable": { "rect": [20, 20, 80, 64] }, "#;
     bench.write("drag.json", TRANSLATION.replacen('{', more, 1));
+    let steps: &[&str] = if arguments.contains(&"--steps") {
+        &[]
+    } else {
+        &["--steps", "10"]
+    };
     bench
         .dragnext(["edit", "in.png", "--drag", "drag.json", "-o", "out.png"])
         .args(["--overwrite", "--json", "--method", method])
-        .args(["--steps", "10", "--model"])
+        .args(steps)
+        .arg("--model")
         .arg(model())
         .args(arguments)
         .status(status)
@@ -29,7 +35,7 @@ fn run(bench: &Bench, method: &str, arguments: &[&str], status: i32) -> Ended {
 fn the_record_has_the_energy_of_every_guided_step() {
     let bench = bench();
     for (method, guided, reported) in [(METHODS[0], 6, 20), (METHODS[1], 4, 20)] {
-        let reported = format!("drag       {reported} steps");
+        let reported = format!("drag      {reported} steps");
         let ended = run(&bench, method, &[], 0).stderr_has(&reported);
         let record = &ended.records()[0];
         assert_eq!(record["method"], method);
@@ -115,7 +121,7 @@ fn settings_that_make_no_sense_are_refused() {
         ),
         (["--guidance-scale", "0.5"], "must be 1 to 100"),
         (["--energy-scale", "-1"], "must be 0 to 1e6"),
-        (["--taps", "5"], "must be"),
+        (["--taps", "5"], "must name decoder stages"),
         (
             ["--start-layer", "3"],
             "start-layer: `3` has no effect with `dragon-diffusion`: all layers of the decoder",

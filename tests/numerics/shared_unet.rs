@@ -276,8 +276,8 @@ fn an_edit_may_delay_its_backward_pass() {
 fn a_single_client_gets_the_same_bits() {
     let (outputs, calls) = run_shared(&mut unet(), &[EDIT]);
     assert_eq!(
-        calls, 18,
-        "fine-tuning (2), inversion, two recorded passes (4), one with the prompt's gradient (3), the bottleneck (5), denoising, stored keys (2)"
+        calls, 19,
+        "fine-tuning (2), inversion, two recorded passes (4), one with the prompt's gradient (3), the bottleneck (5), denoising, stored keys (3)"
     );
     assert!(outputs[0] == run_alone(EDIT));
 }

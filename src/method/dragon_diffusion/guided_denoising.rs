@@ -1,10 +1,7 @@
 //! Denoising with energy guidance: the gradients of the energies are added to the noise prediction, and self-attention reads the keys and values
 //! of the inversion beside its own. `DragonDiffusion` and `DiffEditor` differ in what they do at which step ([`StepPlan`]).
 
-use super::energies::{Energies, EnergyWeights, FeatureGradients, on_host};
 use super::prediction::Prediction;
-use super::similarity::FeatureMap;
-use super::squares::pasted;
 use super::step_plan::{PlannedSteps, StepPlan};
 use crate::diffusion::denoise::Pair;
 use crate::diffusion::invert::{KeptKeys, Trajectory, invert_keeping};
@@ -13,6 +10,9 @@ use crate::diffusion::{Stream, require_finite};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
+use crate::method::parts::{
+    Energies, EnergyWeights, FeatureGradients, FeatureMap, on_host, pasted,
+};
 use crate::method::parts::{Frozen, in_range};
 use crate::method::{Cost, Dragged, Scene};
 use crate::model::unet::{Features, Input, Network, SelfAttentions};

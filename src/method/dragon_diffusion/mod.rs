@@ -1,11 +1,8 @@
 #![doc = include_str!("README.md")]
 
-mod energies;
 mod guided_denoising;
 mod prediction;
 mod settings;
-mod similarity;
-mod squares;
 mod step_plan;
 #[cfg(test)]
 mod tests;
@@ -15,7 +12,7 @@ use crate::error::Result;
 use crate::geometry::Frame;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
-use crate::method::parts::PointDrag;
+use crate::method::parts::{MovedSquare, PointDrag, feature_grid};
 use crate::method::{
     Cost, DragMethod, Dragged, Figures, Inversion, Misfit, Needs, Profile, Scene, Score, Subject,
 };
@@ -24,7 +21,7 @@ use crate::progress::Progress;
 use crate::region::Region;
 use crate::settings::{DiffusionSettings, Overrides};
 
-pub(super) use energies::EnergyWeights;
+pub(super) use crate::method::parts::EnergyWeights;
 pub(super) use guided_denoising::GuidedDenoising;
 pub use settings::DragonDiffusionSettings;
 pub(super) use settings::shared;
@@ -49,8 +46,8 @@ pub(super) const UNUSED: &[(&str, &str)] = &[
 
 /// Returns whether a region does not move, or its point moves within a cell of the feature grid.
 pub(super) fn is_still(region: &Region, frame: &Frame) -> bool {
-    let grid = squares::feature_grid(frame);
-    region.is_still() || squares::MovedSquare::new(region, &grid).is_still()
+    let grid = feature_grid(frame);
+    region.is_still() || MovedSquare::new(region, &grid).is_still()
 }
 
 impl DragMethod for DragonDiffusionSettings {

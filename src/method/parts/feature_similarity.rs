@@ -2,7 +2,7 @@
 
 /// The features of one decoder stage on the host (pixels, channels).
 #[derive(Debug)]
-pub(super) struct FeatureMap {
+pub(in crate::method) struct FeatureMap {
     values: Vec<f32>,
     channels: usize,
     /// Lengths of the pixels' vectors.
@@ -14,7 +14,7 @@ const SHORTEST: f64 = 1e-8;
 
 impl FeatureMap {
     /// Creates a map from the numbers of its pixels.
-    pub(super) fn new(values: Vec<f32>, channels: usize) -> Self {
+    pub(in crate::method) fn new(values: Vec<f32>, channels: usize) -> Self {
         let length = |vector: &[f32]| dot(vector, vector).sqrt().max(SHORTEST);
         Self {
             lengths: values.chunks_exact(channels).map(length).collect(),
@@ -35,22 +35,22 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 
 /// Two pixels whose features are compared, and the share of the pair in the mean.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct PixelPair {
+pub(in crate::method) struct PixelPair {
     /// Of the edited latent's map.
-    pub(super) edited: usize,
+    pub(in crate::method) edited: usize,
     /// Of the original's map.
-    pub(super) original: usize,
+    pub(in crate::method) original: usize,
     /// The shares of all pairs of a mean sum to 1.
-    pub(super) share: f64,
+    pub(in crate::method) share: f64,
 }
 
 /// Maps of one decoder stage: the edited latent's and the original's.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ComparedMaps<'a> {
+pub(in crate::method) struct ComparedMaps<'a> {
     /// Of the edited latent.
-    pub(super) edited: &'a FeatureMap,
+    pub(in crate::method) edited: &'a FeatureMap,
     /// Of the original's latent.
-    pub(super) original: &'a FeatureMap,
+    pub(in crate::method) original: &'a FeatureMap,
 }
 
 impl ComparedMaps<'_> {
@@ -61,13 +61,18 @@ impl ComparedMaps<'_> {
     }
 
     /// Returns the mean of (cosine + 1) / 2 over pairs, 0 to 1; 0 without pairs.
-    pub(super) fn similarity(&self, pairs: &[PixelPair]) -> f64 {
+    pub(in crate::method) fn similarity(&self, pairs: &[PixelPair]) -> f64 {
         let similarity = |pair: &PixelPair| pair.share * f64::midpoint(self.cosine(pair), 1.0);
         pairs.iter().map(similarity).sum()
     }
 
     /// Adds `factor` times the gradient of the similarity with respect to the edited map to `gradient`, which has its layout.
-    pub(super) fn add_gradient(&self, pairs: &[PixelPair], factor: f64, gradient: &mut [f32]) {
+    pub(in crate::method) fn add_gradient(
+        &self,
+        pairs: &[PixelPair],
+        factor: f64,
+        gradient: &mut [f32],
+    ) {
         let channels = self.edited.channels;
         for pair in pairs {
             let (edited, original) = (

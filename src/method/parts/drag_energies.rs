@@ -1,7 +1,7 @@
 //! The energies that a drag lowers: features at targets should be those at handles, features of the content area should stay.
 
-use super::similarity::{ComparedMaps, FeatureMap, PixelPair};
-use super::squares::{MovedSquare, feature_grid};
+use super::feature_similarity::{ComparedMaps, FeatureMap, PixelPair};
+use super::moved_squares::{MovedSquare, feature_grid};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::geometry::{Frame, Grid, Size};
@@ -27,7 +27,7 @@ const STEEPNESS: f64 = 4.0;
 
 /// What the energies compare.
 #[derive(Debug)]
-pub(super) struct Energies {
+pub(in crate::method) struct Energies {
     weights: EnergyWeights,
     grid: Grid,
     squares: Vec<MovedSquare>,
@@ -37,23 +37,23 @@ pub(super) struct Energies {
 
 /// The energies of a latent, and their gradients.
 #[derive(Debug)]
-pub(super) struct EnergyLoss<B: Backend> {
+pub(in crate::method) struct EnergyLoss<B: Backend> {
     /// That of the points.
-    pub(super) edit: f64,
-    pub(super) to_edit: FeatureGradients<B>,
+    pub(in crate::method) edit: f64,
+    pub(in crate::method) to_edit: FeatureGradients<B>,
     /// That of the content area.
-    pub(super) content: f64,
+    pub(in crate::method) content: f64,
     /// `None` without a content area or weight.
-    pub(super) to_content: Option<FeatureGradients<B>>,
+    pub(in crate::method) to_content: Option<FeatureGradients<B>>,
 }
 
 /// The gradients of an energy with respect to features.
 #[derive(Debug)]
-pub(super) struct FeatureGradients<B: Backend> {
+pub(in crate::method) struct FeatureGradients<B: Backend> {
     /// For each compared decoder stage.
-    pub(super) stages: Vec<Tensor<B>>,
+    pub(in crate::method) stages: Vec<Tensor<B>>,
     /// The size of the largest number.
-    pub(super) magnitude: f32,
+    pub(in crate::method) magnitude: f32,
 }
 
 impl<B: Backend> Default for FeatureGradients<B> {
@@ -118,7 +118,7 @@ impl StagePairs {
 
 impl Energies {
     /// Prepares the energies of regions' points. The content area is what lies outside `editable`; a cell is editable when its top left pixel is.
-    pub(super) fn new(
+    pub(in crate::method) fn new(
         weights: EnergyWeights,
         regions: &[Region],
         editable: Option<&Mask>,
@@ -143,7 +143,7 @@ impl Energies {
     ///
     /// # Errors
     /// [`Error::NotFinite`].
-    pub(super) fn evaluate<B: Backend>(
+    pub(in crate::method) fn evaluate<B: Backend>(
         &self,
         edited: &[Tensor<B>],
         original: &[FeatureMap],
@@ -221,7 +221,7 @@ fn add_alike(pairs: &[PixelPair], weight: f64, maps: &ComparedMaps, gradient: &m
 }
 
 /// Copies the features of one latent (1, height, width, channels) to the host.
-pub(super) fn on_host<B: Backend>(map: &Tensor<B>) -> FeatureMap {
+pub(in crate::method) fn on_host<B: Backend>(map: &Tensor<B>) -> FeatureMap {
     FeatureMap::new(map.to_host(), map.shape().channels)
 }
 

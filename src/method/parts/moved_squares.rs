@@ -11,7 +11,7 @@ use crate::region::Region;
 const CELLS_PER_LATENT_CELL: usize = 2;
 
 /// Returns the feature grid: twice as many cells along a side as the latent has.
-pub(super) fn feature_grid(frame: &Frame) -> Grid {
+pub(in crate::method) fn feature_grid(frame: &Frame) -> Grid {
     let latent = frame.latent_grid();
     Grid {
         columns: latent.columns * CELLS_PER_LATENT_CELL,
@@ -21,7 +21,7 @@ pub(super) fn feature_grid(frame: &Frame) -> Grid {
 }
 
 /// 3 x 3 cells of a grid, row by row.
-pub(super) type Square = [usize; 9];
+pub(in crate::method) type Square = [usize; 9];
 
 /// Returns the square around the cell whose centre is nearest to a working point, moved by one cell where it would cross the border. On a grid of
 /// fewer than three cells along a side, cells repeat.
@@ -39,16 +39,16 @@ fn square(point: Point, grid: &Grid) -> Square {
 
 /// The squares of a point that should move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct MovedSquare {
+pub(in crate::method) struct MovedSquare {
     /// Around the handle.
-    pub(super) handle: Square,
+    pub(in crate::method) handle: Square,
     /// Around the target.
-    pub(super) target: Square,
+    pub(in crate::method) target: Square,
 }
 
 impl MovedSquare {
     /// Returns the squares of a region's points on a grid.
-    pub(super) fn new(region: &Region, grid: &Grid) -> Self {
+    pub(in crate::method) fn new(region: &Region, grid: &Grid) -> Self {
         Self {
             handle: square(region.points.handle, grid),
             target: square(region.points.target, grid),
@@ -56,12 +56,12 @@ impl MovedSquare {
     }
 
     /// Returns whether the square stays where it is.
-    pub(super) fn is_still(&self) -> bool {
+    pub(in crate::method) fn is_still(&self) -> bool {
         self.handle == self.target
     }
 
     /// Returns the cells around the handle that the target's square does not cover.
-    pub(super) fn vacated(&self) -> Vec<usize> {
+    pub(in crate::method) fn vacated(&self) -> Vec<usize> {
         let is_vacated = |cell: &usize| !self.target.contains(cell);
         self.handle.into_iter().filter(is_vacated).collect()
     }
@@ -69,7 +69,7 @@ impl MovedSquare {
 
 /// Returns the latent with the cells around every handle copied to its target, and what each cell then has. All cells come from the given
 /// latent; where squares overlap at their targets, the last one counts.
-pub(super) fn pasted<B: Backend>(
+pub(in crate::method) fn pasted<B: Backend>(
     latent: &Tensor<B>,
     regions: &[Region],
     frame: &Frame,
