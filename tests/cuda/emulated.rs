@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+mod graph;
 mod libraries;
 
 use std::alloc::{Layout, alloc, dealloc};
@@ -16,6 +17,7 @@ use dragnext::kernels::cuda::driver::{
 };
 use dragnext::kernels::fault::DeviceFault;
 
+pub(crate) use self::graph::GraphSupport;
 use super::compiled::kernels;
 
 /// Initial byte of allocated memory: 0xff bytes are NaN in every format.
@@ -42,34 +44,6 @@ pub(crate) struct Emulated {
     state: Arc<Mutex<MemoryState>>,
     launches: Launches,
     graphs: GraphSupport,
-}
-
-/// How the emulated GPU makes graphs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GraphSupport {
-    /// It can.
-    Full,
-    /// A call is not permitted during the capture.
-    Refused,
-    /// There is no memory for a graph.
-    OutOfMemory,
-}
-
-/// A graph of the emulated GPU: it submits its operations one by one.
-#[derive(Debug)]
-struct EmulatedGraph {
-    gpu: Emulated,
-    operations: Vec<RecordedOperation>,
-}
-
-impl Graph for EmulatedGraph {
-    fn launch(&self) -> Result<(), DeviceFault> {
-        self.gpu.count("graph", 0, 0);
-        for recorded in &self.operations {
-            recorded.resubmit(|operation| operation.submit(&self.gpu))?;
-        }
-        Ok(())
-    }
 }
 
 /// Kernel launches by name, and products, convolutions, graphs and trims as `gemm`, `convolution`, `graph` and `trim`. The operations of a
@@ -307,21 +281,7 @@ impl Driver for Emulated {
     }
 
     fn graph(&self, operations: &[RecordedOperation]) -> Result<Box<dyn Graph>, DeviceFault> {
-        match self.graphs {
-            GraphSupport::Full => Ok(Box::new(EmulatedGraph {
-                gpu: self.clone(),
-                operations: operations.to_vec(),
-            })),
-            GraphSupport::Refused => Err(DeviceFault::Refused {
-                call: "cuStreamEndCapture".to_owned(),
-                reason: "refused by the test".to_owned(),
-            }),
-            GraphSupport::OutOfMemory => Err(DeviceFault::OutOfMemory {
-                need: 0,
-                free: 0,
-                total: 0,
-            }),
-        }
+        self.graphs.graph(self, operations)
     }
 
     fn memory(&self) -> MemoryInfo {

@@ -1,13 +1,11 @@
 //! Repeated passes as graphs on the emulated GPU: the bits are those of single operations, whatever changes between the runs.
 
-use dragnext::error::Error;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::kernels::cuda::{Cuda, GraphFigures};
-use dragnext::kernels::{Backend, fault};
+use dragnext::kernels::Backend;
 use dragnext::model::UNet;
 use dragnext::model::unet::{Input, Network, NoiseAndFeatures, Prompt};
 use dragnext::nn::{Shape, Tensor};
-use dragnext::warning::WarningKind;
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated, GraphSupport};
@@ -17,35 +15,35 @@ use crate::bench::report;
 use crate::parity::network::{random, unet};
 
 /// Runs of a pass: one of each state, and more that launch the graph.
-const RUNS: u64 = 6;
+pub(super) const RUNS: u64 = 6;
 
-fn gpu(format: Format, graphs: GraphSupport) -> Cuda {
+pub(super) fn gpu(format: Format, graphs: GraphSupport) -> Cuda {
     let emulated = Emulated::new(ConvolutionSupport::Full).with_graphs(graphs);
     let cuda = Cuda::new(emulated, format);
     cuda.use_graphs(true);
     cuda
 }
 
-fn without_graphs(format: Format) -> Cuda {
+pub(super) fn without_graphs(format: Format) -> Cuda {
     Cuda::new(Emulated::new(ConvolutionSupport::Full), format)
 }
 
 /// The tiny network on a GPU, with a prompt.
-struct TinyNetwork {
-    cuda: Cuda,
-    unet: UNet<Cuda>,
-    prompt: Prompt<Cuda>,
+pub(super) struct TinyNetwork {
+    pub(super) cuda: Cuda,
+    pub(super) unet: UNet<Cuda>,
+    pub(super) prompt: Prompt<Cuda>,
 }
 
 impl TinyNetwork {
-    fn new(cuda: Cuda) -> Self {
+    pub(super) fn new(cuda: Cuda) -> Self {
         let unet = unet(&cuda, &source("tiny"));
         let prompt = unet.prepare(&random(&cuda, 2, Shape::new(1, 1, 7, 24)));
         Self { cuda, unet, prompt }
     }
 
     /// The latent and the timestep of a run.
-    fn input(&self, run: u64) -> (Tensor<Cuda>, f64) {
+    pub(super) fn input(&self, run: u64) -> (Tensor<Cuda>, f64) {
         let latent = random(&self.cuda, 10 + run, Shape::new(1, 8, 8, 4));
         (latent, 40.0 * run as f64 + 1.0)
     }
@@ -56,7 +54,7 @@ impl TinyNetwork {
     }
 
     /// Records a pass, and returns its outputs with the gradient of a loss that depends on them.
-    fn record(&self, run: u64) -> Vec<Vec<u32>> {
+    pub(super) fn record(&self, run: u64) -> Vec<Vec<u32>> {
         let (latent, t) = self.input(run);
         let input = Input::at(&latent, t, &self.prompt);
         let pass = self.unet.record(input, NoiseAndFeatures::of(&[2, 3]));
@@ -178,113 +176,6 @@ fn two_pictures_do_not_share_memory() {
     let figures = graphs.cuda.graph_figures();
     report(&format!("{figures:?}"));
     assert_eq!(figures.failure, None);
-}
-
-#[test]
-fn a_graph_that_cannot_be_made_is_submitted() {
-    if !available("a_graph_that_cannot_be_made_is_submitted") {
-        return;
-    }
-    let single = TinyNetwork::new(without_graphs(Format::F16));
-    for (graphs, reason) in [
-        (GraphSupport::Refused, "refused by the test"),
-        (GraphSupport::OutOfMemory, "out of memory"),
-    ] {
-        let failing = TinyNetwork::new(gpu(Format::F16, graphs));
-        for run in 0..RUNS {
-            assert!(failing.record(run) == single.record(run), "run {run}");
-        }
-        let figures = failing.cuda.graph_figures();
-        assert_eq!((figures.made, figures.launched), (0, 0));
-        let failure = figures.failure.expect("the reason is known");
-        assert!(failure.contains(reason), "{failure}");
-    }
-}
-
-#[test]
-fn a_graph_that_cannot_be_made_is_a_warning() {
-    if !available("a_graph_that_cannot_be_made_is_a_warning") {
-        return;
-    }
-    let dump = Fixture::open("edit/dump.safetensors");
-    let edited = try_edit(gpu(Format::F16, GraphSupport::Refused), &dump, |_| ());
-    let (outcome, _) = edited.expect("the edit succeeds");
-    let warnings = outcome.warnings;
-    assert!(
-        warnings.len() == 1
-            && warnings[0].kind == WarningKind::DeviceGraphs
-            && warnings[0].message.contains("refused by the test"),
-        "{warnings:?}"
-    );
-}
-
-/// Memory runs out while outputs of a pass with a graph are kept. The graph's memory is freed, the results before and after are right.
-#[test]
-fn short_memory_frees_the_memory_of_graphs() {
-    if !available("short_memory_frees_the_memory_of_graphs") {
-        return;
-    }
-    let single = TinyNetwork::new(without_graphs(Format::F16));
-    let expected: Vec<_> = (0..RUNS).map(|run| single.record(run)).collect();
-    let rehearsal = TinyNetwork::new(gpu(Format::F16, GraphSupport::Full));
-    for run in 0..RUNS {
-        rehearsal.record(run);
-    }
-    let peak = rehearsal
-        .cuda
-        .peak_bytes()
-        .expect("the backend tracks its memory") as usize;
-    let emulated = Emulated::with_memory(ConvolutionSupport::Full, peak + 100_000);
-    let cuda = Cuda::new(emulated, Format::F16);
-    cuda.use_graphs(true);
-    let graphs = TinyNetwork::new(cuda.clone());
-    let mut hog = Vec::new();
-    for run in 0..RUNS {
-        assert!(graphs.record(run) == expected[run as usize], "run {run}");
-    }
-    let before = cuda.graph_figures();
-    assert!(before.launched > 0, "{before:?}");
-    // All that is free, and then some of what the passes hold.
-    let filled = fault::catch(|| -> Result<(), Error> {
-        loop {
-            hog.push(cuda.zeros(10_000));
-        }
-    });
-    let error = filled.expect_err("the memory is finite");
-    assert_eq!(error.kind().name(), "compute.out_of_memory");
-    let in_hog = hog.len() * 40_000;
-    assert!(in_hog > 100_000, "{in_hog} bytes: the passes gave theirs");
-    drop(hog);
-    for run in 0..RUNS {
-        assert!(graphs.record(run) == expected[run as usize], "run {run}");
-    }
-    assert!(
-        cuda.graph_figures().made > before.made,
-        "graphs are made again"
-    );
-}
-
-/// A pass that runs out of memory while it holds operations back fails as any other, and the next one works.
-#[test]
-fn a_pass_that_fails_holds_nothing_back() {
-    if !available("a_pass_that_fails_holds_nothing_back") {
-        return;
-    }
-    let single = TinyNetwork::new(without_graphs(Format::F16));
-    let graphs = TinyNetwork::new(gpu(Format::F16, GraphSupport::Full));
-    for run in 0..RUNS {
-        assert!(graphs.record(run) == single.record(run), "run {run}");
-        // Another thread's panic unwinds through the pass.
-        let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let (latent, t) = graphs.input(run);
-            // No decoder stage has this number: the pass panics after its layers ran.
-            let input = Input::at(&latent, t, &graphs.prompt);
-            graphs.unet.forward(input, NoiseAndFeatures::of(&[9]))
-        }));
-        assert!(failed.is_err());
-    }
-    let latest = graphs.record(RUNS);
-    assert!(latest == single.record(RUNS));
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod emulated;
 mod faults;
 #[path = "../faulty/mod.rs"]
 mod faulty;
+mod graph_failures;
 mod graphs;
 mod launches;
 mod network;

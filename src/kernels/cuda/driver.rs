@@ -188,10 +188,10 @@ pub struct MemoryInfo {
 /// Operations that are submitted together, with the addresses and numbers that they were recorded with.
 /// The memory at these addresses may be used for other things between two launches.
 pub trait Graph: Debug + Send + Sync {
-    /// Submits the operations with one call.
+    /// Submits the operations with one call. After an error, none of them was submitted.
     ///
     /// # Errors
-    /// [`DeviceFault::Lost`].
+    /// [`DeviceFault::OutOfMemory`], [`DeviceFault::Lost`].
     fn launch(&self) -> Result<(), DeviceFault>;
 }
 

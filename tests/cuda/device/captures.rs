@@ -9,7 +9,7 @@ use dragnext::kernels::cuda::driver::{
 use dragnext::kernels::fault::DeviceFault;
 
 use super::convolutions::shape;
-use super::fakes::{bytes, download, integers, open, runs_a_case, upload};
+use super::fakes::{add, bytes, download, integers, open, runs_a_case, upload};
 
 /// Values of each buffer.
 const LEN: usize = 1000;
@@ -221,11 +221,63 @@ fn a_graph_that_loses_the_gpu_is_a_lost_gpu() {
         let work = Work::new();
         let recorded = work.record();
         let graph = work.device.graph(&recorded).expect("a graph can be made");
-        for _ in 0..2 {
-            let fault = graph.launch().expect_err("the GPU is lost");
-            assert!(matches!(fault, DeviceFault::Lost { .. }), "{fault:?}");
-        }
-        let fault = work.device.graph(&recorded).expect_err("the GPU is lost");
+        let fault = graph.launch().expect_err("the GPU is lost");
         assert!(matches!(fault, DeviceFault::Lost { .. }), "{fault:?}");
+        // Every later call says what happened first.
+        assert_eq!(graph.launch(), Err(fault.clone()));
+        assert_eq!(work.device.clear(work.input, 4), Err(fault.clone()));
+        let later = work.device.graph(&recorded).expect_err("the GPU is lost");
+        assert_eq!(later, fault);
+    }
+}
+
+#[test]
+#[ignore = "run by every_case_passes"]
+fn a_launch_without_memory_submits_nothing() {
+    if runs_a_case() {
+        let work = Work::new();
+        let recorded = work.record();
+        let graph = work.device.graph(&recorded).expect("a graph can be made");
+        let expected = work.expected(4);
+        work.clear();
+        let fault = graph.launch().expect_err("memory is short");
+        assert!(
+            matches!(fault, DeviceFault::OutOfMemory { .. }),
+            "{fault:?}"
+        );
+        assert!(work.results().iter().flatten().all(|value| *value == 0.0));
+        assert_eq!(work.expected(4), expected);
+    }
+}
+
+/// A capture would take the operation of another thread for its own, and it would not run.
+#[test]
+#[ignore = "run by every_case_passes"]
+fn other_threads_wait_for_a_capture() {
+    if runs_a_case() {
+        const LAUNCHES: usize = 2000;
+        let work = Work::new();
+        let recorded = work.record();
+        let counter = upload(&work.device, &[0.0]);
+        let graphs: Vec<_> = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..LAUNCHES {
+                    add(&work.device, "add_value", counter, 1, 1.0, 0)
+                        .expect("the launch succeeds");
+                }
+            });
+            let graphs = (0..100).map(|_| work.device.graph(&recorded));
+            graphs.collect()
+        });
+        assert_eq!(download(&work.device, counter, 1), [LAUNCHES as f32]);
+        let expected = work.expected(6);
+        for graph in graphs {
+            work.clear();
+            let graph = graph.expect("a graph can be made");
+            graph.launch().expect("the launch succeeds");
+            assert_eq!(work.results(), expected);
+        }
+        assert_eq!(download(&work.device, counter, 1), [LAUNCHES as f32]);
+        work.device.free(counter);
     }
 }

@@ -208,6 +208,11 @@ const CASES: &[Case] = &[
         &[("FAKE_FAIL", "cuGraphLaunch:700:1")],
     ),
     (
+        "captures::a_launch_without_memory_submits_nothing",
+        &[("FAKE_FAIL", "cuGraphLaunch:2:1")],
+    ),
+    ("captures::other_threads_wait_for_a_capture", &[]),
+    (
         "shortage::a_failure_with_free_memory_is_a_lost_gpu",
         &[("FAKE_SHORT", "cudnnConvolutionForward:5000:2000000000")],
     ),

@@ -1,7 +1,7 @@
 //! CUDA graphs: operations that are captured once from the stream and submitted with one call.
 //!
 //! While the stream captures, nothing runs, and memory can be neither allocated nor freed nor read. Calls
-//! from other threads wait ([`super::context::Context::alone`]). The operations were submitted before, so
+//! from other threads wait ([`Context::guarded_alone`]). The operations were submitted before, so
 //! that the libraries have their plans, kernels and workspaces.
 
 use std::ptr;
@@ -78,11 +78,11 @@ fn fault(failure: CallFailure) -> DeviceFault {
 
 impl Graph for LaunchableGraph {
     fn launch(&self) -> Result<(), DeviceFault> {
-        let _shared = self.context.shared();
-        self.context.make_current()?;
-        // SAFETY: graph and stream are alive and belong to one context. The caller owns the memory that the
-        // operations use.
-        Ok(unsafe { call!(driver, cuGraphLaunch(self.handle, self.context.stream())) }?)
+        self.context.guarded(|| {
+            // SAFETY: graph and stream are alive and belong to one context. The caller owns the memory that the
+            // operations use.
+            Ok(unsafe { call!(driver, cuGraphLaunch(self.handle, self.context.stream())) }?)
+        })
     }
 }
 

@@ -22,7 +22,7 @@ mod staging;
 mod symbol;
 mod unavailable;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use cudarc::driver::sys::CUdevice_attribute;
 
@@ -61,8 +61,6 @@ pub struct CudaDevice {
     memory: Arc<DeviceMemory>,
     context: Arc<Context>,
     multiprocessors: u32,
-    /// The fault that made the GPU unusable. Every later call fails with it.
-    lost: OnceLock<DeviceFault>,
 }
 
 /// Versions of the loaded libraries.
@@ -117,7 +115,6 @@ impl CudaDevice {
             memory,
             context,
             multiprocessors,
-            lost: OnceLock::new(),
         })
     }
 
@@ -167,25 +164,9 @@ impl CudaDevice {
         shapes: &[Convolution],
     ) -> Result<PlannedConvolutions, DeviceFault> {
         match &self.cudnn {
-            Ok(cudnn) => self.guarded(|| cudnn.plan(shapes)),
+            Ok(cudnn) => self.context.guarded(|| cudnn.plan(shapes)),
             Err(_) => Ok(PlannedConvolutions::default()),
         }
-    }
-
-    /// Runs `work` with the context current on this thread. After a fault that makes the GPU
-    /// unusable, every call fails with that fault: the driver would report it for whichever call
-    /// comes next.
-    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, DeviceFault>) -> Result<T, DeviceFault> {
-        let _shared = self.context.shared();
-        if let Some(fault) = self.lost.get() {
-            return Err(fault.clone());
-        }
-        self.context.make_current()?;
-        work().inspect_err(|fault| {
-            if matches!(fault, DeviceFault::Lost { .. }) && self.context.is_lost() {
-                let _ = self.lost.set(fault.clone());
-            }
-        })
     }
 
     /// Submits an operation with the context current.
@@ -209,43 +190,43 @@ impl CudaDevice {
 
 impl Driver for CudaDevice {
     fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault> {
-        self.guarded(|| self.memory.allocate(bytes))
+        self.context.guarded(|| self.memory.allocate(bytes))
     }
 
     fn free(&self, address: Address) {
         // The memory of a lost GPU is released with its context.
-        let _ = self.guarded(|| {
+        let _ = self.context.guarded(|| {
             self.memory.free(address);
             Ok(())
         });
     }
 
     fn trim(&self) -> Result<(), DeviceFault> {
-        self.guarded(|| self.memory.trim())
+        self.context.guarded(|| self.memory.trim())
     }
 
     fn write(&self, to: Address, bytes: &[u8]) -> Result<(), DeviceFault> {
-        self.guarded(|| self.staging.write(to, bytes))
+        self.context.guarded(|| self.staging.write(to, bytes))
     }
 
     fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceFault> {
-        self.guarded(|| self.memory.read(from, bytes))
+        self.context.guarded(|| self.memory.read(from, bytes))
     }
 
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), DeviceFault> {
-        self.guarded(|| self.memory.copy(from, to, bytes))
+        self.context.guarded(|| self.memory.copy(from, to, bytes))
     }
 
     fn clear(&self, to: Address, bytes: usize) -> Result<(), DeviceFault> {
-        self.guarded(|| self.memory.clear(to, bytes))
+        self.context.guarded(|| self.memory.clear(to, bytes))
     }
 
     fn launch(&self, launch: &Launch) -> Result<(), DeviceFault> {
-        self.guarded(|| self.module.launch(launch))
+        self.context.guarded(|| self.module.launch(launch))
     }
 
     fn gemm(&self, gemm: &Gemm) -> Result<(), DeviceFault> {
-        self.guarded(|| self.cublaslt.gemm(gemm))
+        self.context.guarded(|| self.cublaslt.gemm(gemm))
     }
 
     fn convolution(
@@ -254,35 +235,31 @@ impl Driver for CudaDevice {
         data: &ConvolutionData,
     ) -> Result<ConvolutionOutcome, DeviceFault> {
         match &self.cudnn {
-            Ok(cudnn) => self.guarded(|| cudnn.convolve(shape, data)),
+            Ok(cudnn) => self.context.guarded(|| cudnn.convolve(shape, data)),
             Err(_) => Ok(ConvolutionOutcome::Unsupported),
         }
     }
 
     fn graph(&self, operations: &[RecordedOperation]) -> Result<Box<dyn Graph>, DeviceFault> {
-        let _alone = self.context.alone();
-        if let Some(fault) = self.lost.get() {
-            return Err(fault.clone());
-        }
-        self.context.make_current()?;
         let mut operations = operations.iter();
         let submit = || {
             operations
                 .try_for_each(|recorded| recorded.resubmit(|operation| self.submit(operation)))
         };
-        match LaunchableGraph::capture(&self.context, &self.memory, submit) {
-            Ok(graph) => Ok(Box::new(graph)),
-            Err(DeviceFault::Refused { call, reason }) if self.context.is_lost() => {
-                let fault = lost(&call, reason);
-                let _ = self.lost.set(fault.clone());
-                Err(fault)
+        self.context.guarded_alone(|| {
+            match LaunchableGraph::capture(&self.context, &self.memory, submit) {
+                Ok(graph) => Ok(Box::new(graph) as Box<dyn Graph>),
+                Err(DeviceFault::Refused { call, reason }) if self.context.is_lost() => {
+                    Err(lost(&call, reason))
+                }
+                Err(fault) => Err(fault),
             }
-            Err(fault) => Err(fault),
-        }
+        })
     }
 
     fn memory(&self) -> MemoryInfo {
-        self.guarded(|| Ok(self.memory.bytes()))
+        self.context
+            .guarded(|| Ok(self.memory.bytes()))
             .unwrap_or(MemoryInfo { free: 0, total: 0 })
     }
 
