@@ -56,7 +56,9 @@ impl<B: Backend> Linear<B> {
         };
         // The new weights can take the memory of the last ones.
         let layers = layers.map(|layer| {
-            layer.adapted[set] = None;
+            if let Some(adapted) = &mut layer.adapted[set] {
+                adapted.weight = None;
+            }
             layer
         });
         let (inputs, outputs) = (layers[0].inputs, layers[0].outputs);
