@@ -4,8 +4,8 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use super::{
-    AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
-    PassKey, Sum,
+    AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GraphFigures, GroupShape,
+    Matrix, PassKey, Sum,
 };
 
 /// A device: memory, the operations of the network with their backward passes, losses and the optimiser.
@@ -83,8 +83,8 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn refused_convolutions(&self) -> Vec<String> {
         Vec::new()
     }
-    /// Returns why repeated passes were not submitted together although that was requested; `None` if they were, or it was not.
-    fn graph_failure(&self) -> Option<String> {
+    /// Returns what became of repeated passes, if that they are submitted together was requested; `None` if it was not.
+    fn graphs(&self) -> Option<GraphFigures> {
         None
     }
     /// Returns the peak of device memory in bytes; `None` if the device uses the process's memory.

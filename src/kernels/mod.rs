@@ -33,6 +33,7 @@ pub mod cpu;
 pub mod cuda;
 pub mod fault;
 mod format;
+mod graph_figures;
 mod loss_scale;
 mod pass_key;
 mod shape;
@@ -40,6 +41,7 @@ mod sum;
 
 pub use backend::Backend;
 pub use format::Format;
+pub use graph_figures::GraphFigures;
 pub use pass_key::PassKey;
 pub use shape::{
     AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,

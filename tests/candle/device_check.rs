@@ -19,7 +19,7 @@ const OTHERS: &[(&str, &str)] = &[
         "copied_together",
         "returns copies for a pass that is repeated, whose results are compared",
     ),
-    ("graph_failure", "returns a text"),
+    ("graphs", "returns figures and a text"),
     ("sampled_l1_sum", "`sampled_l1` returns its value"),
     ("weighted_l1_sum", "`weighted_l1` returns its value"),
     ("sum_value", "`sampled_l1` and `weighted_l1` return it"),

@@ -1,17 +1,19 @@
 //! Graphs that cannot be made or launched, and passes that end early: the results are right, and the reason is known.
 
+use dragnext::device::check::{Extent, check};
 use dragnext::error::Error;
 use dragnext::kernels::cuda::driver::Format;
 use dragnext::kernels::cuda::{Buffer, Cuda};
 use dragnext::kernels::{Backend, PassKey, fault};
-use dragnext::model::unet::{Input, NoiseAndFeatures};
+use dragnext::model::unet::{Input, Network, NoiseAndFeatures};
 use dragnext::warning::WarningKind;
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated, GraphSupport};
-use super::graphs::{RUNS, TinyNetwork, gpu, without_graphs};
+use super::graphs::{RUNS, TinyNetwork, figures, gpu, without_graphs};
 use crate::bench::fixture::Fixture;
 use crate::bench::fixture::short_edit::try_edit;
+use crate::bench::report;
 
 #[test]
 fn a_graph_that_cannot_be_made_is_submitted() {
@@ -29,7 +31,7 @@ fn a_graph_that_cannot_be_made_is_submitted() {
         for run in 0..RUNS {
             assert!(failing.record(run) == single.record(run), "run {run}");
         }
-        let figures = failing.cuda.graph_figures();
+        let figures = figures(&failing.cuda);
         assert_eq!((figures.made, figures.launched), (made, 0));
         let failure = figures.failure.expect("the reason is known");
         assert!(failure.contains(reason), "{failure}");
@@ -69,13 +71,13 @@ fn a_trim_of_another_thread_is_no_failure() {
         });
     };
     assert_eq!(six_times(&cuda, 3.0, trim), 18.0);
-    assert_eq!(cuda.graph_figures().failure, None);
+    assert_eq!(figures(&cuda).failure, None);
     for value in [4.0, 5.0] {
         assert_eq!(six_times(&cuda, value, || ()), 6.0 * value);
-        assert_eq!(cuda.graph_figures().failure, None, "they are recorded anew");
+        assert_eq!(figures(&cuda).failure, None, "they are recorded anew");
     }
     assert_eq!(six_times(&cuda, 6.0, || ()), 36.0);
-    assert!(cuda.graph_figures().failure.is_some(), "nothing trimmed");
+    assert!(figures(&cuda).failure.is_some(), "nothing trimmed");
 }
 
 #[test]
@@ -119,7 +121,7 @@ fn short_memory_frees_the_memory_of_graphs() {
     for run in 0..RUNS {
         assert!(graphs.record(run) == expected[run as usize], "run {run}");
     }
-    let before = cuda.graph_figures();
+    let before = figures(&cuda);
     assert!(before.launched > 0, "{before:?}");
     // All that is free, and then some of what the passes hold.
     let filled = fault::catch(|| -> Result<(), Error> {
@@ -135,10 +137,7 @@ fn short_memory_frees_the_memory_of_graphs() {
     for run in 0..RUNS {
         assert!(graphs.record(run) == expected[run as usize], "run {run}");
     }
-    assert!(
-        cuda.graph_figures().made > before.made,
-        "graphs are made again"
-    );
+    assert!(figures(&cuda).made > before.made, "graphs are made again");
 }
 
 /// A pass that runs out of memory while it holds operations back fails as any other, and the next one works.
@@ -162,4 +161,53 @@ fn a_pass_that_fails_holds_nothing_back() {
     }
     let latest = graphs.record(RUNS);
     assert!(latest == single.record(RUNS));
+}
+
+/// The check of a device that is requested to use graphs launches some, and finds what is wrong with them alone.
+#[test]
+fn the_check_finds_a_fault_of_graphs() {
+    if !available("the_check_finds_a_fault_of_graphs") {
+        return;
+    }
+    let formats = [Format::F32, Format::F16, Format::Bf16];
+    let checked = |cuda: &Cuda| {
+        let backends = formats.map(|format| (format, cuda.in_format(format)));
+        check(&backends, Extent::Small).expect("there is memory")
+    };
+    let right = checked(&gpu(Format::F16, GraphSupport::Full));
+    assert!(right.passes(), "{right:?}");
+    let graphs = right.graphs.expect("they are requested");
+    report(&format!("{graphs:?}"));
+    // Forward and backward, of a drag and of a LoRA, the last two runs of each.
+    assert!(graphs.made >= 4 * formats.len() && graphs.launched >= 8 * formats.len());
+    assert_eq!(graphs.failure, None);
+
+    let wrong = gpu(Format::F16, GraphSupport::Wrong);
+    let found = checked(&wrong);
+    for format in formats {
+        let found = found.of_format(format).expect("it was checked");
+        let names: Vec<String> = found.differences.iter().map(ToString::to_string).collect();
+        report(&format!("{}: {names:#?}", format.name()));
+        assert!(!found.passes(), "{}", format.name());
+        assert!(names.iter().all(|name| name.starts_with("tiny network, ")));
+    }
+    let without = Cuda::new(
+        Emulated::new(ConvolutionSupport::Full).with_graphs(GraphSupport::Wrong),
+        Format::F16,
+    );
+    let without = checked(&without);
+    assert!(without.passes(), "nothing else is wrong: {without:?}");
+    assert_eq!(without.graphs, None);
+}
+
+#[test]
+fn the_check_says_why_there_are_no_graphs() {
+    if !available("the_check_says_why_there_are_no_graphs") {
+        return;
+    }
+    let cuda = gpu(Format::F16, GraphSupport::Refused);
+    let found = check(&[(Format::F32, cuda)], Extent::Small).expect("there is memory");
+    assert!(found.passes(), "{found:?}");
+    let reason = found.graphs.and_then(|graphs| graphs.failure);
+    assert!(reason.is_some_and(|reason| reason.contains("refused by the test")));
 }

@@ -1,8 +1,8 @@
 //! Repeated passes as graphs on the emulated GPU: the bits are those of single operations, whatever changes between the runs.
 
+use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
-use dragnext::kernels::cuda::{Cuda, GraphFigures};
-use dragnext::kernels::Backend;
+use dragnext::kernels::{Backend, GraphFigures};
 use dragnext::model::UNet;
 use dragnext::model::unet::{Input, Network, NoiseAndFeatures, Prompt};
 use dragnext::nn::{Shape, Tensor};
@@ -73,6 +73,11 @@ fn bits(tensor: &Tensor<Cuda>) -> Vec<u32> {
     tensor.to_host().into_iter().map(f32::to_bits).collect()
 }
 
+/// Returns what became of the passes of a GPU.
+pub(super) fn figures(cuda: &Cuda) -> GraphFigures {
+    cuda.graphs().expect("graphs are requested")
+}
+
 /// Asserts that the figures are those of graphs which were launched.
 fn assert_launched(figures: &GraphFigures, made: usize, launched: usize) {
     report(&format!("{figures:?}"));
@@ -103,7 +108,7 @@ fn a_graph_follows_its_inputs() {
             );
         }
         // The forward and the backward pass: a graph of each is made in the third run.
-        assert_launched(&graphs.cuda.graph_figures(), 2, 2 * (RUNS as usize - 2));
+        assert_launched(&figures(&graphs.cuda), 2, 2 * (RUNS as usize - 2));
     }
 }
 
@@ -130,7 +135,7 @@ fn outputs_that_are_kept_are_not_overwritten() {
     for (noise, run) in kept {
         assert!(noise.to_host() == expected[run as usize], "run {run}");
     }
-    let figures = graphs.cuda.graph_figures();
+    let figures = figures(&graphs.cuda);
     report(&format!("{figures:?}"));
     assert!(figures.launched >= RUNS as usize - 2, "{figures:?}");
 }
@@ -173,7 +178,7 @@ fn two_pictures_do_not_share_memory() {
             });
         }
     });
-    let figures = graphs.cuda.graph_figures();
+    let figures = figures(&graphs.cuda);
     report(&format!("{figures:?}"));
     assert_eq!(figures.failure, None);
 }
@@ -195,7 +200,7 @@ fn a_whole_edit_has_the_same_bits() {
         let ((single, plain), (graphs, cuda)) = (edit(false), edit(true));
         assert!(single.picture == graphs.picture, "{library:?}: the picture");
         assert!(single.losses == graphs.losses, "{library:?}: the losses");
-        let figures = cuda.graph_figures();
+        let figures = figures(&cuda);
         let [before, after] = [&plain, &cuda].map(|cuda| cuda.launches().expect("counted"));
         report(&format!(
             "{library:?}: {before} launches, {after} with graphs: {figures:?}"

@@ -12,8 +12,8 @@ use super::{
 };
 use crate::kernels::cpu::Cpu;
 use crate::kernels::{
-    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, Factors, GroupShape,
-    Matrix, PassKey, Sum,
+    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, Factors, GraphFigures,
+    GroupShape, Matrix, PassKey, Sum,
 };
 
 /// Latent cells of a picture of 512 x 512.
@@ -102,8 +102,9 @@ impl Backend for Cuda {
         texts
     }
 
-    fn graph_failure(&self) -> Option<String> {
-        self.graph_figures().failure
+    fn graphs(&self) -> Option<GraphFigures> {
+        let passes = self.gpu.passes();
+        passes.is_enabled().then(|| passes.figures().clone())
     }
 
     fn wait(&self) {

@@ -49,7 +49,6 @@ use driver::{Driver, Format};
 pub use images::kernels;
 pub use linear::LinearWeight;
 pub use memory::Buffer;
-pub use pass::GraphFigures;
 pub use sampling::Points;
 
 /// The environment variable that turns CUDA graphs on: any value but `0`.
@@ -77,11 +76,6 @@ impl Cuda {
     /// Submits repeated passes as CUDA graphs, or operation by operation, which is the default.
     pub fn use_graphs(&self, enabled: bool) {
         self.gpu.passes().enable(enabled);
-    }
-
-    /// Returns what became of repeated passes.
-    pub fn graph_figures(&self) -> GraphFigures {
-        self.gpu.passes().figures().clone()
     }
 
     /// Returns a handle to the same GPU that stores weights and activations in `format`.

@@ -75,7 +75,8 @@ fn refused(backend: &impl Backend) -> Option<Warning> {
 
 /// Returns a warning if the device could not submit repeated passes together.
 fn without_graphs(backend: &impl Backend) -> Option<Warning> {
-    backend.graph_failure().map(|reason| Warning {
+    let failure = backend.graphs()?.failure;
+    failure.map(|reason| Warning {
         kind: WarningKind::DeviceGraphs,
         message: format!(
             "CUDA graphs could not be made, so that operations were submitted one by one: {reason}"

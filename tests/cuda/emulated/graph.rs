@@ -16,6 +16,8 @@ pub(crate) enum GraphSupport {
     OutOfMemory,
     /// There is no memory for the launch of a graph.
     LaunchOutOfMemory,
+    /// A launch leaves the last operation out.
+    Wrong,
 }
 
 /// A shortage of which nothing is known.
@@ -38,7 +40,9 @@ impl Graph for EmulatedGraph {
             return Err(NO_MEMORY);
         }
         self.gpu.count("graph", 0, 0);
-        for recorded in &self.operations {
+        let is_wrong = self.gpu.graphs == GraphSupport::Wrong;
+        let count = self.operations.len() - usize::from(is_wrong);
+        for recorded in &self.operations[..count] {
             recorded.resubmit(|operation| operation.submit(&self.gpu))?;
         }
         Ok(())
@@ -53,7 +57,7 @@ impl GraphSupport {
         operations: &[RecordedOperation],
     ) -> Result<Box<dyn Graph>, DeviceFault> {
         match self {
-            Self::Full | Self::LaunchOutOfMemory => Ok(Box::new(EmulatedGraph {
+            Self::Full | Self::LaunchOutOfMemory | Self::Wrong => Ok(Box::new(EmulatedGraph {
                 gpu: gpu.clone(),
                 operations: operations.to_vec(),
             })),

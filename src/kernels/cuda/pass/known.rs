@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::super::driver::{Graph, RecordedOperation};
-use super::super::gpu::{Gpu, ok_or_throw};
+use super::super::gpu::Gpu;
 use super::super::pool::ArenaId;
 use super::running::{submit_all, take_whole, unused_arena};
-use crate::kernels::PassKey;
 use crate::kernels::fault::{DeviceFault, throw};
+use crate::kernels::{GraphFigures, PassKey};
 
 /// Runs in a row that launch no existing graph after which a pass is no longer recorded.
 const MAX_MISSES: usize = 8;
@@ -36,17 +36,6 @@ pub(super) struct KnownPass {
     pub(super) graph: Option<Box<dyn Graph>>,
     /// Runs since the last one that launched a graph which was there.
     pub(super) misses: usize,
-}
-
-/// What became of the passes of a GPU.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct GraphFigures {
-    /// Graphs made.
-    pub made: usize,
-    /// Graphs launched.
-    pub launched: usize,
-    /// Why a graph could not be made or launched: the first time.
-    pub failure: Option<String>,
 }
 
 impl Passes {

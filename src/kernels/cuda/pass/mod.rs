@@ -29,7 +29,6 @@ use std::sync::Arc;
 
 use super::gpu::Gpu;
 use crate::kernels::{Format, PassKey};
-pub use known::GraphFigures;
 use known::{Key, KnownPass, end_arenas};
 pub(super) use known::{Passes, forget};
 pub(super) use running::{arena, hold_back, is_preparing, record, submit_held};
