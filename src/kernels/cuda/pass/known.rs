@@ -128,16 +128,13 @@ impl KnownPass {
     /// Launches the graph of a record; makes it first if there is none. After an error, nothing was
     /// submitted, and there is no graph.
     fn try_launch(&mut self, gpu: &Gpu, record: &[RecordedOperation]) -> Result<(), DeviceFault> {
-        let graph = match self.graph.take() {
-            Some(graph) => {
-                self.misses = 0;
-                graph
-            }
-            None => {
-                let graph = gpu.driver().graph(record)?;
-                gpu.passes().figures.made += 1;
-                graph
-            }
+        let graph = if let Some(graph) = self.graph.take() {
+            self.misses = 0;
+            graph
+        } else {
+            let graph = gpu.driver().graph(record)?;
+            gpu.passes().figures.made += 1;
+            graph
         };
         graph.launch()?;
         gpu.count_launch();
