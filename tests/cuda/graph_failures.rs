@@ -205,7 +205,7 @@ fn the_check_says_why_there_are_no_graphs() {
     if !available("the_check_says_why_there_are_no_graphs") {
         return;
     }
-    let cuda = gpu(Format::F16, GraphSupport::Refused);
+    let cuda = gpu(Format::F32, GraphSupport::Refused);
     let found = check(&[(Format::F32, cuda)], Extent::Small).expect("there is memory");
     assert!(found.passes(), "{found:?}");
     let reason = found.graphs.and_then(|graphs| graphs.failure);
