@@ -22,8 +22,8 @@ const CUDA_MAJORS: [u32; 2] = [13, 12];
 /// the process. It loads all engines at its first convolution, also those of which none is used, and
 /// refuses every convolution if one is missing.
 ///
-/// `cudnn_adv` and, since 9.22, `cudnn_ext` are missing here: they have functions that are not called
-/// (attention, causal convolutions), and no other sublibrary loads them.
+/// `cudnn_adv`, and `cudnn_ext` of later versions, are not among them: they have functions that are not
+/// called (attention, causal convolutions), and no other sublibrary loads them.
 const SUBLIBRARIES: [&str; 6] = [
     "cudnn_graph",
     "cudnn_ops",

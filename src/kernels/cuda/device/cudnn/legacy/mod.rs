@@ -201,7 +201,7 @@ impl Calls<'_> {
     }
 
     /// Makes a call with the workspace and the math mode of an algorithm.
-    fn with_workspace<T>(
+    fn with_workspace<T: Copy>(
         self,
         choice: Choice<T>,
         call: impl FnOnce(*mut c_void) -> Result<(), CallFailure>,
