@@ -31,6 +31,7 @@ kinds! {
         MaskLevels "mask.levels" "a mask is not white on black; what was assumed is inside";
         DeviceCpu "device.cpu" "no GPU can be used; the CPU is used instead";
         DeviceConvolutions "device.convolutions" "the GPU's library refused convolutions; slower kernels computed them";
+        DeviceGraphs "device.graphs" "CUDA graphs could not be made; their operations were submitted one by one";
         DeviceBackend "device.backend" "our own kernels cannot be used; candle's are used instead";
         DeviceTrusted "device.trusted" "a GPU that failed its check is used because of `--trust-device`";
         LoraNotTrained "lora.not_trained" "nothing moves, so no LoRA is trained";

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use dragnext::diffusion::finetune::{Subject, gradient};
 use dragnext::diffusion::{NoiseSource, Schedule, Seeded};
 use dragnext::interrupt::Interrupt;
-use dragnext::kernels::Backend;
+use dragnext::kernels::{Backend, GraphFigures};
 use dragnext::model::config::UNetConfig;
 use dragnext::model::unet::{
     AdapterPlace, Context as PromptContext, Features, Input, Network, Noise, NoiseAndFeatures,
@@ -94,6 +94,11 @@ impl<B: Backend> Calls<B> {
     /// Returns the convolutions that a library of the device refused so far.
     pub(crate) fn refused_convolutions(&self) -> Vec<String> {
         self.backend.refused_convolutions()
+    }
+
+    /// Returns what became of repeated passes, if graphs of them are requested.
+    pub(crate) fn graphs(&self) -> Option<GraphFigures> {
+        self.backend.graphs()
     }
 
     /// Runs a call once. Loading and preparation are not measured.

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Parser, ValueEnum};
 use dragnext::kernels::cpu::Cpu;
-use dragnext::kernels::{Backend, fault};
+use dragnext::kernels::{Backend, GraphFigures, fault};
 use serde::Serialize;
 
 use call::{Call, Run};
@@ -87,6 +87,9 @@ struct Report<'a> {
     calls: BTreeMap<Call, Summary>,
     /// Convolutions that a library of the device refused, each with its reason; slower kernels computed them.
     refused_convolutions: Vec<String>,
+    /// Graphs of repeated passes, if `DRAGNEXT_CUDA_GRAPHS` requests them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    graphs: Option<GraphFigures>,
 }
 
 /// The reply to a name of a call.
@@ -199,6 +202,7 @@ fn report<B: Backend>(arguments: &Arguments, calls: &mut Calls<B>) -> Result<()>
         repeat: *repeat,
         calls: summaries,
         refused_convolutions: calls.refused_convolutions(),
+        graphs: calls.graphs(),
     };
     println!("{}", serde_json::to_string(&report)?);
     Ok(())

@@ -14,7 +14,7 @@ use crate::report;
 /// anything does. A GPU's result is remembered: edits use one that passes, and check one that was not checked.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n\n  dragnext doctor\n  dragnext doctor --device cuda --check      compares both backends of the first NVIDIA GPU with the CPU\n  dragnext doctor --device cpu --backend candle --check --json\n\nDRAGNEXT_CUDNN=graph makes the program's own backend compute convolutions with cuDNN's\ngraph API, here and in edits."
+    after_help = "Examples:\n\n  dragnext doctor\n  dragnext doctor --device cuda --check      compares both backends of the first NVIDIA GPU with the CPU\n  dragnext doctor --device cpu --backend candle --check --json\n\nDRAGNEXT_CUDNN=graph makes the program's own backend compute convolutions with cuDNN's\ngraph API, here and in edits. DRAGNEXT_CUDA_GRAPHS=1 makes it submit repeated passes through\nthe network as CUDA graphs."
 )]
 pub(super) struct Arguments {
     /// Compare devices with the CPU.

@@ -49,6 +49,11 @@ impl OpenDevice {
         let description = match self {
             Self::Cpu => Cpu.description(),
             #[cfg(feature = "cuda")]
+            // Graphs have the same results, unless a device has a fault.
+            Self::Cuda(cuda) if cuda.graphs().is_some() => {
+                format!("{}, CUDA graphs", cuda.description())
+            }
+            #[cfg(feature = "cuda")]
             Self::Cuda(cuda) => cuda.description(),
             Self::Candle(candle) => candle.description(),
         };

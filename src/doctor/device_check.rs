@@ -4,6 +4,7 @@ use super::{Check, State};
 use crate::device::check::{CheckRecord, DifferingOperation, FormatReport};
 use crate::device::{BackendChoice, CandidateCheck, Device, check_candidates};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kernels::GraphFigures;
 
 /// Checks the devices and backends of a request. Also returns the error that one failed, or that there is none.
 ///
@@ -80,6 +81,9 @@ fn check(found: &CandidateCheck, is_one_open: bool) -> Check {
             ),
         )
     };
+    if let Some(reason) = graphs_unused(record) {
+        check = check.with_note(reason);
+    }
     if let Some(warning) = &found.warning {
         check = check.with_note(warning.message.clone());
     }
@@ -90,7 +94,15 @@ fn check(found: &CandidateCheck, is_one_open: bool) -> Check {
     check
 }
 
-/// Returns a line for each format, and one for each difference that is kept.
+/// Returns why passes were not submitted as CUDA graphs although that was requested.
+fn graphs_unused(record: &CheckRecord) -> Option<String> {
+    let reason = record.report.graphs.as_ref()?.failure.as_ref()?;
+    Some(format!(
+        "CUDA graphs could not be made, so that operations are submitted one by one: {reason}"
+    ))
+}
+
+/// Returns a line for each format, one for each difference that is kept, and one for CUDA graphs if they were requested.
 fn details(record: &CheckRecord) -> Vec<String> {
     let of_format = |found: &FormatReport| {
         let verdict = match (&found.unsupported, found.differing) {
@@ -118,8 +130,16 @@ fn details(record: &CheckRecord) -> Vec<String> {
         lines
     };
     let lines = record.report.formats.iter().flat_map(of_format);
+    let graphs = record.report.graphs.as_ref().map(|found| {
+        let GraphFigures { made, launched, .. } = found;
+        match graphs_unused(record) {
+            Some(reason) => reason,
+            None => format!("CUDA graphs: {made} made, {launched} launched"),
+        }
+    });
     std::iter::once(format!("device: {}", record.on.description))
         .chain(lines)
+        .chain(graphs)
         .collect()
 }
 
@@ -128,6 +148,16 @@ mod tests {
     use super::*;
     use crate::device::check::{CheckReport, CheckedDevice, MoreDifferences};
     use crate::kernels::comparison::Difference;
+
+    fn on() -> CheckedDevice {
+        CheckedDevice {
+            device: "cuda:0".into(),
+            backend: "own".into(),
+            description: "a GPU".into(),
+            system: String::new(),
+            program: String::new(),
+        }
+    }
 
     #[test]
     fn every_operation_that_differs_has_a_line_and_a_count() {
@@ -155,17 +185,11 @@ mod tests {
             }],
             unsupported: None,
         };
-        let on = CheckedDevice {
-            device: "cuda:0".into(),
-            backend: "own".into(),
-            description: "a GPU".into(),
-            system: String::new(),
-            program: String::new(),
-        };
         let formats = vec![format];
         let report = CheckReport {
             formats,
             seconds: 1.5,
+            graphs: None,
         };
         let expected = [
             "device: a GPU",
@@ -175,7 +199,41 @@ mod tests {
             "  convolution, f16: 2 more results differ",
             "  attention, batch 1, f16: relative error 5.0e-1, bound 2.0e-3",
         ];
-        assert_eq!(details(&CheckRecord::now(on, report)), expected);
+        assert_eq!(details(&CheckRecord::now(on(), report)), expected);
+    }
+
+    #[test]
+    fn requested_graphs_are_counted_or_their_absence_is_explained() {
+        let found = |failure: Option<&str>| {
+            let graphs = GraphFigures {
+                made: 2,
+                launched: 5,
+                failure: failure.map(str::to_owned),
+            };
+            let report = CheckReport {
+                graphs: Some(graphs),
+                ..CheckReport::default()
+            };
+            let outcome = Ok(CheckRecord::now(on(), report));
+            let found = CandidateCheck {
+                device: "cuda:0".into(),
+                backend: "own",
+                outcome,
+                warning: None,
+            };
+            check(&found, true)
+        };
+        let good = found(None);
+        assert_eq!(good.state, State::Good);
+        assert_eq!(good.details[1], "CUDA graphs: 2 made, 5 launched");
+        let refused = found(Some("`cuStreamEndCapture`: not permitted"));
+        assert_eq!(refused.state, State::Note);
+        let line = refused.hint.as_deref().unwrap_or_default();
+        assert!(line.contains("`cuStreamEndCapture`: not permitted"));
+        assert_eq!(refused.details[1], line);
+        let json = serde_json::to_value(&refused).expect("it can be written");
+        let graphs = &json["comparison"]["report"]["graphs"];
+        assert_eq!(graphs["failure"], "`cuStreamEndCapture`: not permitted");
     }
 
     #[test]

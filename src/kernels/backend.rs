@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use super::{
-    AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
+    AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GraphFigures, GroupShape,
+    Matrix, PassKey, Sum,
 };
 
 /// A device: memory, the operations of the network with their backward passes, losses and the optimiser.
@@ -24,6 +25,26 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Runs `work`, a sequence of many device calls such as a forward pass, in the context where calls are cheapest (on the CPU,
     /// inside the thread pool), and returns its result.
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
+    /// As [`Backend::run`], for a pass through a network that is repeated: `inputs` prepares what may differ from run to run, and `work` makes
+    /// the device calls of the pass. A device may submit the calls of `work` together if they are those of its last run; the results are
+    /// the same bits. In `inputs`, [`Backend::compact`] and [`Backend::full`] return copies then.
+    fn pass<I, R: Send>(
+        &self,
+        _key: PassKey,
+        inputs: impl FnOnce() -> I + Send,
+        work: impl FnOnce(I) -> R + Send,
+    ) -> R {
+        self.run(|| work(inputs()))
+    }
+    /// Returns copies of buffers, in the memory of the pass where [`Backend::pass`] prepares its inputs, and laid out so that one call copies
+    /// them again; `None` where the device has no use for them. `are_biases` says that convolutions read them in their own format.
+    fn copied_together(
+        &self,
+        _buffers: &[&Self::Buffer],
+        _are_biases: bool,
+    ) -> Option<Vec<Self::Buffer>> {
+        None
+    }
     /// Releases memory that is kept for reuse. Called when a stage of an edit ends.
     fn trim(&self);
     /// Returns a description of everything that affects rounding: device, format, instruction set, batch sizes. Equal descriptions
@@ -61,6 +82,10 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// slower kernels computed them. The results are right, but the device is not as fast as it could be.
     fn refused_convolutions(&self) -> Vec<String> {
         Vec::new()
+    }
+    /// Returns what became of repeated passes, if that they are submitted together was requested; `None` if it was not.
+    fn graphs(&self) -> Option<GraphFigures> {
+        None
     }
     /// Returns the peak of device memory in bytes; `None` if the device uses the process's memory.
     fn peak_bytes(&self) -> Option<u64>;
@@ -486,6 +511,40 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         weight: &Self::Buffer,
         gradient: &mut Self::Buffer,
     ) -> f64;
+
+    /// As [`Backend::sampled_l1`], without waiting for the sum where the device runs behind the host.
+    fn sampled_l1_sum(
+        &self,
+        channels: usize,
+        map: &Self::Buffer,
+        points: &Self::Points,
+        target: &Self::Buffer,
+        scale: f32,
+        gradient: &mut Self::Buffer,
+    ) -> Sum<Self::Buffer> {
+        Sum::Known(self.sampled_l1(channels, map, points, target, scale, gradient))
+    }
+    /// As [`Backend::weighted_l1`], without waiting for the sum where the device runs behind the host.
+    fn weighted_l1_sum(
+        &self,
+        x: &Self::Buffer,
+        reference: &Self::Buffer,
+        weight: &Self::Buffer,
+        gradient: &mut Self::Buffer,
+    ) -> Sum<Self::Buffer> {
+        Sum::Known(self.weighted_l1(x, reference, weight, gradient))
+    }
+    /// Returns a sum; waits for it.
+    fn sum_value(&self, sum: &Sum<Self::Buffer>) -> f64 {
+        match sum {
+            Sum::Known(value) => *value,
+            Sum::OnDevice { bits, factor } => {
+                let halves = self.download(bits);
+                let halves = halves.iter().rev().map(|half| u64::from(half.to_bits()));
+                f64::from_bits(halves.fold(0, |bits, half| bits << 32 | half)) * factor
+            }
+        }
+    }
 
     /// Updates `parameter`, and its moments `first` and `second`, by one step of Adam (Kingma and Ba, arXiv 1412.6980, algorithm 1)
     /// with decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101, algorithm 2). All buffers are f32 of one length.

@@ -33,11 +33,17 @@ pub mod cpu;
 pub mod cuda;
 pub mod fault;
 mod format;
+mod graph_figures;
 mod loss_scale;
+mod pass_key;
 mod shape;
+mod sum;
 
 pub use backend::Backend;
 pub use format::Format;
+pub use graph_figures::GraphFigures;
+pub use pass_key::PassKey;
 pub use shape::{
     AdamStep, Added, AttentionShape, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
 };
+pub use sum::Sum;

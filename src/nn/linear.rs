@@ -92,6 +92,8 @@ impl<B: Backend> Linear<B> {
             return;
         };
         let (down, up) = matrices(parameters.buffer(), *adapter, inputs, outputs);
+        // The new weight can take the memory of the last one.
+        *weight = None;
         *weight = Some(Arc::new(parameters.backend().merged(
             &self.weight,
             up,

@@ -49,6 +49,11 @@ impl Shape {
         self.len() == 0
     }
 
+    /// Returns batch, height, width and channels.
+    pub fn sizes(&self) -> [usize; 4] {
+        [self.batch, self.height, self.width, self.channels]
+    }
+
     /// Returns the shape with another number of channels.
     #[must_use]
     pub fn with_channels(self, channels: usize) -> Self {
@@ -174,6 +179,18 @@ impl<B: Backend> Tensor<B> {
                 ..self.clone()
             },
         }
+    }
+
+    /// Returns copies that one call copies again where the device has a use for such ([`Backend::copied_together`]), else the same tensors.
+    pub fn copied_together(backend: &B, tensors: Vec<Self>, are_biases: bool) -> Vec<Self> {
+        let buffers: Vec<&B::Buffer> = tensors.iter().map(Self::buffer).collect();
+        let Some(copies) = backend.copied_together(&buffers, are_biases) else {
+            return tensors;
+        };
+        let copies = tensors.iter().zip(copies);
+        copies
+            .map(|(tensor, copy)| Self::from_buffer(backend, tensor.shape, copy))
+            .collect()
     }
 
     /// Returns the device.

@@ -14,6 +14,15 @@ const FORMATS: [Format; 3] = [Format::F32, Format::F16, Format::Bf16];
 /// Methods of the trait that have no case of their own, each with the reason.
 const OTHERS: &[(&str, &str)] = &[
     ("run", "calls other methods"),
+    ("pass", "calls other methods"),
+    (
+        "copied_together",
+        "returns copies for a pass that is repeated, whose results are compared",
+    ),
+    ("graphs", "returns figures and a text"),
+    ("sampled_l1_sum", "`sampled_l1` returns its value"),
+    ("weighted_l1_sum", "`weighted_l1` returns its value"),
+    ("sum_value", "`sampled_l1` and `weighted_l1` return it"),
     ("trim", "frees memory"),
     ("arithmetic", "returns a text"),
     ("description", "returns a text"),

@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code)]
 
+mod graph;
 mod libraries;
 
 use std::alloc::{Layout, alloc, dealloc};
@@ -11,11 +12,12 @@ use std::ffi::{CString, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dragnext::kernels::cuda::driver::{
-    Address, Convolution, ConvolutionData, ConvolutionOutcome, Driver, Gemm, KernelArgument,
-    Launch, MemoryInfo,
+    Address, Convolution, ConvolutionData, ConvolutionOutcome, Driver, Gemm, Graph, KernelArgument,
+    Launch, MemoryInfo, RecordedOperation,
 };
 use dragnext::kernels::fault::DeviceFault;
 
+pub(crate) use self::graph::GraphSupport;
 use super::compiled::kernels;
 
 /// Initial byte of allocated memory: 0xff bytes are NaN in every format.
@@ -34,16 +36,18 @@ pub(crate) enum ConvolutionSupport {
     Full,
 }
 
-/// The emulated GPU.
-#[derive(Debug)]
+/// The emulated GPU. A clone is the same GPU.
+#[derive(Debug, Clone)]
 pub(crate) struct Emulated {
     convolutions: ConvolutionSupport,
     limit: usize,
-    state: Mutex<MemoryState>,
+    state: Arc<Mutex<MemoryState>>,
     launches: Launches,
+    graphs: GraphSupport,
 }
 
-/// Kernel launches by name, and products, convolutions and trims as `gemm`, `convolution` and `trim`.
+/// Kernel launches by name, and products, convolutions, graphs and trims as `gemm`, `convolution`, `graph` and `trim`. The operations of a
+/// graph are counted too.
 pub(crate) type Launches = Arc<Mutex<BTreeMap<String, Launched>>>;
 
 /// Launches of one kernel.
@@ -74,9 +78,15 @@ impl Emulated {
         Self {
             convolutions,
             limit,
-            state: Mutex::default(),
+            state: Arc::default(),
             launches: Arc::default(),
+            graphs: GraphSupport::Full,
         }
+    }
+
+    /// With graphs made in this way.
+    pub(crate) fn with_graphs(self, graphs: GraphSupport) -> Self {
+        Self { graphs, ..self }
     }
 
     /// Returns the launches, which are counted on after the GPU is given to a backend.
@@ -268,6 +278,10 @@ impl Driver for Emulated {
         }
         self.count("convolution", 0, 0);
         Ok(self.convolve(shape, data))
+    }
+
+    fn graph(&self, operations: &[RecordedOperation]) -> Result<Box<dyn Graph>, DeviceFault> {
+        self.graphs.graph(self, operations)
     }
 
     fn memory(&self) -> MemoryInfo {

@@ -1,14 +1,18 @@
 //! Running out of GPU memory at any stage, and the loss scale.
 
-use dragnext::kernels::Backend;
+use dragnext::error::Error;
 use dragnext::kernels::cuda::Cuda;
 use dragnext::kernels::cuda::driver::Format;
+use dragnext::kernels::{Backend, fault};
+use dragnext::model::unet::{AdapterPlace, Input, Network};
+use dragnext::nn::Shape;
 use dragnext::warning::WarningKind;
 
 use super::compiled::available;
 use super::emulated::{ConvolutionSupport, Emulated};
-use crate::bench::fixture::Fixture;
 use crate::bench::fixture::short_edit::try_edit;
+use crate::bench::fixture::{Fixture, source};
+use crate::parity::network::{random, unet};
 
 #[test]
 fn running_out_of_memory_is_an_error_and_releases_the_memory() {
@@ -127,4 +131,46 @@ fn the_loss_scale_is_lowered_and_restored() {
             "{format:?} needs no loss scale"
         );
     }
+}
+
+/// Adapters that could not be merged for lack of memory are merged later.
+#[test]
+fn a_merge_that_fails_keeps_the_adapters() {
+    if !available("a_merge_that_fails_keeps_the_adapters") {
+        return;
+    }
+    let predicted = |merges: bool, fails_first: bool| {
+        let emulated = Emulated::with_memory(ConvolutionSupport::Full, 32 << 20);
+        let cuda = Cuda::new(emulated, Format::F32);
+        let mut unet = unet(&cuda, &source("tiny"));
+        let prompt = unet.prepare(&random(&cuda, 1, Shape::new(1, 1, 7, 24)));
+        let latent = random(&cuda, 2, Shape::new(1, 8, 8, 4));
+        let places = unet.attach_adapters(4);
+        let length = places.iter().map(AdapterPlace::len).sum();
+        let parameters = random(&cuda, 3, Shape::new(1, 1, 1, length));
+        if fails_first {
+            let mut hog = Vec::new();
+            for size in [1 << 16, 1 << 10, 1] {
+                let filled = fault::catch(|| -> Result<(), Error> {
+                    loop {
+                        hog.push(cuda.zeros(size));
+                    }
+                });
+                filled.expect_err("the memory is finite");
+            }
+            let merged = fault::catch(|| {
+                unet.merge_adapters(&parameters);
+                Ok::<_, Error>(())
+            });
+            let error = merged.expect_err("there is no memory");
+            assert_eq!(error.kind().name(), "compute.out_of_memory");
+        }
+        if merges {
+            unet.merge_adapters(&parameters);
+        }
+        unet.predict(Input::at(&latent, 500.0, &prompt)).to_host()
+    };
+    let expected = predicted(true, false);
+    assert!(expected != predicted(false, false), "the adapters matter");
+    assert!(expected == predicted(true, true));
 }

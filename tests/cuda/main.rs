@@ -16,6 +16,8 @@ mod emulated;
 mod faults;
 #[path = "../faulty/mod.rs"]
 mod faulty;
+mod graph_failures;
+mod graphs;
 mod launches;
 mod network;
 mod operations;

@@ -4,6 +4,8 @@
 //! backend at small shapes ([`crate::kernels::comparison`]), and a network and a VAE with random weights, a step of a LoRA's training and an iteration of a
 //! drag ([`networks`], [`drag`]). A GPU then runs the operations of Stable Diffusion 1.5. No file is read, and the numbers are the same everywhere.
 //!
+//! A device that submits repeated passes together, as CUDA graphs, repeats a drag's and a LoRA's passes until it does so ([`repeated`]).
+//!
 //! A [`CheckReport`] has what differs. The networks run in the formats in which all operations are right. [`Remembered`] keeps a
 //! report in the folder of the cache, so that a device is checked once. [`super::trust`] decides what follows from it.
 //!
@@ -17,6 +19,7 @@
 mod drag;
 mod networks;
 mod remembered;
+mod repeated;
 mod report;
 
 pub use remembered::{CheckRecord, CheckedDevice, Remembered};
@@ -51,7 +54,7 @@ fn bound(format: Format, rounds_factors: bool) -> f64 {
 /// A result of a network.
 #[derive(Debug, Clone, PartialEq)]
 struct NetworkResult {
-    name: &'static str,
+    name: String,
     values: Vec<f32>,
 }
 
@@ -70,6 +73,7 @@ pub fn check<B: Backend>(backends: &[(Format, B)], extent: Extent) -> Result<Che
         let cases = comparison::stable_diffusion();
         report.add_first(comparison::compare(backends, &cases)?);
     }
+    report.graphs = backends.iter().find_map(|(_, own)| own.graphs());
     report.seconds = start.elapsed().as_secs_f64();
     Ok(report)
 }
@@ -81,12 +85,13 @@ fn compare_networks<B: Backend>(backends: &[(Format, B)], report: &mut CheckRepo
     if !backends.iter().any(|(format, _)| passes(report, *format)) {
         return Ok(());
     }
-    let expected = results(&Cpu)?;
+    let repeats = backends.iter().any(|(_, own)| own.graphs().is_some());
+    let expected = results(&Cpu, repeats)?;
     for (format, backend) in backends {
         if !passes(report, *format) {
             continue;
         }
-        let found = fault::catch(|| results(backend));
+        let found = fault::catch(|| results(backend, repeats));
         backend.restore_loss_scale();
         backend.trim();
         let bound = bound(*format, backend.rounds_factors());
@@ -104,7 +109,7 @@ fn compare_networks<B: Backend>(backends: &[(Format, B)], report: &mut CheckRepo
                         } else {
                             error / bound
                         });
-                        (!is_within).then(|| difference(found.name, *format, error, bound))
+                        (!is_within).then(|| difference(&found.name, *format, error, bound))
                     })
                     .collect()
             }
@@ -139,12 +144,15 @@ fn is_transient(error: &Error) -> bool {
     )
 }
 
-/// Returns all results of the networks.
-fn results<B: Backend>(backend: &B) -> Result<Vec<NetworkResult>> {
+/// Returns all results of the networks; those of repeated passes if `repeats`.
+fn results<B: Backend>(backend: &B, repeats: bool) -> Result<Vec<NetworkResult>> {
     let mut results = networks::unet(backend)?;
     results.extend(networks::vae(backend)?);
     results.extend(networks::lora(backend)?);
     results.extend(drag::drag(backend)?);
+    if repeats {
+        results.extend(repeated::repeated(backend)?);
+    }
     Ok(results)
 }
 

@@ -19,18 +19,19 @@ pub(super) const SIDE: usize = 16;
 /// Tokens of the prompt, and their channels.
 const TOKENS: [usize; 2] = [7, 24];
 /// Decoder stages whose features are compared.
-const STAGES: [usize; 2] = [2, 3];
+pub(super) const STAGES: [usize; 2] = [2, 3];
 /// About the size of the gradients that a backward pass starts from.
-const MAGNITUDE: f32 = 1e-3;
+pub(super) const MAGNITUDE: f32 = 1e-3;
 /// Size of a LoRA's parameters that are zero at first: without them, the others have no gradient.
-const AWAY: f32 = 0.05;
+pub(super) const AWAY: f32 = 0.05;
 
 /// Records results by name.
 #[derive(Debug, Default)]
 pub(super) struct Results(Vec<NetworkResult>);
 
 impl Results {
-    pub(super) fn push(&mut self, name: &'static str, values: Vec<f32>) {
+    pub(super) fn push(&mut self, name: impl Into<String>, values: Vec<f32>) {
+        let name = name.into();
         self.0.push(NetworkResult { name, values });
     }
 
@@ -99,7 +100,7 @@ pub(super) fn tokens<B: Backend>(backend: &B) -> Tensor<B> {
 }
 
 /// Returns gradients in the shape of a tensor.
-fn gradient_of<B: Backend>(seed: u64, like: &Tensor<B>) -> Tensor<B> {
+pub(super) fn gradient_of<B: Backend>(seed: u64, like: &Tensor<B>) -> Tensor<B> {
     let numbers = Numbers::new(seed).spread(like.shape().len(), MAGNITUDE);
     Tensor::from_host(like.backend(), like.shape(), numbers)
 }

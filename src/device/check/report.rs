@@ -5,8 +5,8 @@ use std::mem;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::Format;
 use crate::kernels::comparison::{Difference, Findings};
+use crate::kernels::{Format, GraphFigures};
 
 /// The most differences of an operation that a report keeps for each format. A wrong operation makes many, and must not hide the next.
 const MAX_OF_OPERATION: usize = 3;
@@ -18,6 +18,9 @@ pub struct CheckReport {
     pub formats: Vec<FormatReport>,
     /// How long the check took.
     pub seconds: f64,
+    /// Graphs of repeated passes, if the device was requested to make any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graphs: Option<GraphFigures>,
 }
 
 /// What a check found in one format.
@@ -76,6 +79,7 @@ impl CheckReport {
         Self {
             formats: formats.collect(),
             seconds: 0.0,
+            graphs: None,
         }
     }
 

@@ -4,15 +4,16 @@ use std::ops::Range;
 
 use super::attention::{AttentionGradients, AttentionInputs, AttentionOutputs};
 use super::driver::Format;
-use super::memory::{self, Buffer, Planes};
+use super::memory::{Buffer, Planes};
 use super::norm::{NormGradient, NormInput};
 use super::{
     ConvWeight, Cuda, LinearWeight, Points, adam, attention, batch, conv, elementwise, linear,
-    loss, norm, sampling,
+    loss, norm, pass, sampling,
 };
 use crate::kernels::cpu::Cpu;
 use crate::kernels::{
-    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
+    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, Factors, GraphFigures,
+    GroupShape, Matrix, PassKey, Sum,
 };
 
 /// Latent cells of a picture of 512 x 512.
@@ -26,6 +27,32 @@ impl Backend for Cuda {
 
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         work()
+    }
+
+    fn pass<I, R: Send>(
+        &self,
+        key: PassKey,
+        inputs: impl FnOnce() -> I + Send,
+        work: impl FnOnce(I) -> R + Send,
+    ) -> R {
+        let Some(mut run) = pass::begin(&self.gpu, key, self.format) else {
+            return work(inputs());
+        };
+        let inputs = inputs();
+        run.start();
+        let result = work(inputs);
+        run.end();
+        result
+    }
+
+    fn copied_together(&self, buffers: &[&Buffer], are_biases: bool) -> Option<Vec<Buffer>> {
+        if !self.gpu.passes().is_enabled() {
+            return None;
+        }
+        for buffer in buffers.iter().filter(|_| are_biases) {
+            buffer.as_format(self.format);
+        }
+        Some(Buffer::copied_together(&self.gpu, buffers))
     }
 
     fn trim(&self) {
@@ -75,6 +102,11 @@ impl Backend for Cuda {
         texts
     }
 
+    fn graphs(&self) -> Option<GraphFigures> {
+        let passes = self.gpu.passes();
+        passes.is_enabled().then(|| passes.figures().clone())
+    }
+
     fn wait(&self) {
         self.gpu.synchronise();
     }
@@ -91,7 +123,7 @@ impl Backend for Cuda {
     }
 
     fn peak_bytes(&self) -> Option<u64> {
-        Some(memory::lock(self.gpu.pool()).peak())
+        Some(self.gpu.pool().peak())
     }
 
     fn uninit(&self, len: usize) -> Buffer {
@@ -111,11 +143,13 @@ impl Backend for Cuda {
     }
 
     fn compact(&self, x: &Buffer, factor: f32) -> Option<Buffer> {
-        (factor != 1.0 || x.format() != self.format).then(|| x.converted(self.format, factor))
+        let is_needed = factor != 1.0 || x.format() != self.format;
+        (is_needed || pass::is_preparing(&self.gpu)).then(|| x.converted(self.format, factor))
     }
 
     fn full(&self, x: &Buffer, factor: f32) -> Option<Buffer> {
-        (factor != 1.0 || x.format() != Format::F32).then(|| x.converted(Format::F32, factor))
+        let is_needed = factor != 1.0 || x.format() != Format::F32;
+        (is_needed || pass::is_preparing(&self.gpu)).then(|| x.converted(Format::F32, factor))
     }
 
     fn loss_scale(&self) -> Option<f32> {
@@ -559,6 +593,18 @@ impl Backend for Cuda {
         scale: f32,
         gradient: &mut Buffer,
     ) -> f64 {
+        self.sum_value(&self.sampled_l1_sum(channels, map, points, target, scale, gradient))
+    }
+
+    fn sampled_l1_sum(
+        &self,
+        channels: usize,
+        map: &Buffer,
+        points: &Points,
+        target: &Buffer,
+        scale: f32,
+        gradient: &mut Buffer,
+    ) -> Sum<Buffer> {
         gradient.forget_converted();
         loss::sampled_l1(channels, map, points, target, scale, gradient)
     }
@@ -570,6 +616,16 @@ impl Backend for Cuda {
         weight: &Buffer,
         gradient: &mut Buffer,
     ) -> f64 {
+        self.sum_value(&self.weighted_l1_sum(x, reference, weight, gradient))
+    }
+
+    fn weighted_l1_sum(
+        &self,
+        x: &Buffer,
+        reference: &Buffer,
+        weight: &Buffer,
+        gradient: &mut Buffer,
+    ) -> Sum<Buffer> {
         gradient.forget_converted();
         loss::weighted_l1(x, reference, weight, gradient)
     }

@@ -3,7 +3,6 @@
 use super::driver::{
     Address, Convolution, ConvolutionData, ConvolutionOutcome, Direction, Format, Gemm, MatrixView,
 };
-use super::gpu::Gpu;
 use super::linear::row_major;
 use super::memory::Buffer;
 use crate::kernels::{Added, ConvShape};
@@ -46,10 +45,6 @@ fn describe(shape: &ConvShape, direction: Direction, format: Format) -> Convolut
     }
 }
 
-fn convolution(gpu: &Gpu, shape: &Convolution, data: &ConvolutionData) -> ConvolutionOutcome {
-    gpu.submit(|driver| driver.convolution(shape, data))
-}
-
 /// Computes y = convolution of x, plus `added`.
 pub(super) fn conv(
     shape: &ConvShape,
@@ -82,7 +77,7 @@ pub(super) fn conv(
         bias: fused_bias,
         residual: fused_residual.map(Buffer::address),
     };
-    let outcome = match convolution(gpu, &describe(shape, Direction::Forward, x.format()), &data) {
+    let outcome = match gpu.convolution(&describe(shape, Direction::Forward, x.format()), &data) {
         ConvolutionOutcome::Unsupported => {
             conv_by_unfolding(shape, x, weight, [fused_bias, data.residual], y);
             ConvolutionOutcome::Full
@@ -187,11 +182,8 @@ pub(super) fn conv_backward(shape: &ConvShape, dy: &Buffer, weight: &ConvWeight,
         bias: None,
         residual: None,
     };
-    if convolution(
-        gpu,
-        &describe(shape, Direction::Backward, dy.format()),
-        &data,
-    ) == ConvolutionOutcome::Unsupported
+    if gpu.convolution(&describe(shape, Direction::Backward, dy.format()), &data)
+        == ConvolutionOutcome::Unsupported
     {
         conv_backward_by_folding(shape, dy, weight, dx);
     }

@@ -4,10 +4,11 @@
 //! [`super::device::CudaDevice`] implements it with NVIDIA's driver and libraries; the tests
 //! implement it with an emulator that runs the same kernels on the CPU. All operations run on one
 //! stream, in the order of submission. [`Driver::read`] waits for the preceding operations; no
-//! other method waits.
+//! other method waits. A [`Graph`] submits many operations with one call.
 
 use std::fmt::{self, Debug, Display, Formatter};
 
+pub use super::operation::{Operation, Outcome, RecordedOperation};
 pub use crate::kernels::Format;
 use crate::kernels::fault::DeviceFault;
 
@@ -38,7 +39,7 @@ pub enum KernelArgument {
 }
 
 /// A kernel launch.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Launch<'a> {
     /// Name of the kernel in the module.
     pub kernel: &'a str,
@@ -184,6 +185,16 @@ pub struct MemoryInfo {
     pub total: u64,
 }
 
+/// Operations that are submitted together, with the addresses and numbers that they were recorded with.
+/// The memory at these addresses may be used for other things between two launches.
+pub trait Graph: Debug + Send + Sync {
+    /// Submits the operations with one call. After an error, none of them was submitted.
+    ///
+    /// # Errors
+    /// [`DeviceFault::OutOfMemory`], [`DeviceFault::Lost`].
+    fn launch(&self) -> Result<(), DeviceFault>;
+}
+
 /// A GPU.
 pub trait Driver: Debug + Send + Sync {
     /// Allocates `bytes`, aligned to 256.
@@ -241,6 +252,17 @@ pub trait Driver: Debug + Send + Sync {
         shape: &Convolution,
         data: &ConvolutionData,
     ) -> Result<ConvolutionOutcome, DeviceFault>;
+    /// Makes a graph of operations that were submitted before, and submits nothing.
+    ///
+    /// # Errors
+    /// [`DeviceFault::Refused`] if that is not possible, [`DeviceFault::OutOfMemory`],
+    /// [`DeviceFault::Lost`].
+    fn graph(&self, _operations: &[RecordedOperation]) -> Result<Box<dyn Graph>, DeviceFault> {
+        Err(DeviceFault::Refused {
+            call: "cuStreamBeginCapture".to_owned(),
+            reason: "this device has no graphs".to_owned(),
+        })
+    }
     /// Returns the free and the total memory.
     fn memory(&self) -> MemoryInfo;
     /// Returns the convolutions that a library refused although its interface has them, or only

@@ -1,7 +1,6 @@
 //! Elementwise, row-wise and pixel-wise operations.
 
 use super::driver::Format;
-use super::gpu::ok_or_throw;
 use super::memory::{Allocation, Buffer};
 
 /// Returns whether every value is finite.
@@ -168,11 +167,7 @@ pub(super) fn copy_columns(
     let rows = (x.len() / x_channels).min(y.len() / y_channels);
     assert_eq!(format, y.format(), "x and y have the same format");
     if rows == 1 {
-        return ok_or_throw(gpu.driver().copy(
-            x.address_of(from),
-            y.address_of(to),
-            count * format.bytes(),
-        ));
+        return gpu.copy(x.address_of(from), y.address_of(to), count * format.bytes());
     }
     let arguments = [
         x.into(),

@@ -1,10 +1,15 @@
 //! A GPU and its memory pool, shared by all buffers on it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
-use super::driver::{Address, Driver, Gemm, KernelArgument, Launch};
-use super::memory::{Allocation, AllocationPool, Buffer, lock};
+use super::driver::{
+    Address, Convolution, ConvolutionData, ConvolutionOutcome, Driver, Gemm, KernelArgument,
+    Launch, Operation, Outcome,
+};
+use super::memory::{Allocation, Buffer, lock};
+use super::pass::{self, Passes};
+use super::pool::AllocationPool;
 use crate::kernels::fault::{DeviceFault, throw};
 use crate::kernels::loss_scale::LossScale;
 
@@ -24,6 +29,7 @@ const PICTURES_BY_FREE_MEMORY: [(u64, usize); 2] = [(12_000_000_000, 4), (6_000_
 pub(super) struct Gpu {
     driver: Box<dyn Driver>,
     pool: Mutex<AllocationPool>,
+    passes: Mutex<Passes>,
     /// Pictures of 512 x 512 that a recorded forward pass should process at once.
     pictures_at_once: usize,
     loss_scale: LossScale,
@@ -44,6 +50,7 @@ impl Gpu {
             pictures_at_once: fitting.map_or(1, |(_, pictures)| *pictures),
             driver,
             pool: Mutex::default(),
+            passes: Mutex::default(),
             loss_scale: LossScale::default(),
             launches: AtomicU64::new(0),
             finished_blocks: OnceLock::new(),
@@ -54,19 +61,32 @@ impl Gpu {
         &*self.driver
     }
 
-    pub(super) fn pool(&self) -> &Mutex<AllocationPool> {
-        &self.pool
+    /// Locks the pool.
+    pub(super) fn pool(&self) -> MutexGuard<'_, AllocationPool> {
+        lock(&self.pool)
+    }
+
+    /// Locks the passes.
+    pub(super) fn passes(&self) -> MutexGuard<'_, Passes> {
+        lock(&self.passes)
     }
 
     pub(super) fn pictures_at_once(&self) -> usize {
         self.pictures_at_once
     }
 
-    /// Returns the pool's unused memory to the system.
+    /// Returns the pool's unused memory to the system, with that of the passes.
     pub(super) fn trim(&self) {
-        lock(&self.pool).trim(self.driver());
+        self.free_unused();
         // A lost GPU is reported by the next call.
         let _ = self.driver.trim();
+    }
+
+    /// Frees the pool's unused memory, with that of the passes.
+    pub(super) fn free_unused(&self) {
+        pass::submit_held(self);
+        pass::forget(self);
+        self.pool().trim(self.driver());
     }
 
     /// Returns the number of kernel launches and library calls so far.
@@ -74,17 +94,78 @@ impl Gpu {
         self.launches.load(Ordering::Relaxed)
     }
 
-    /// Makes a counted call. If it runs out of memory, frees the pool's unused memory and retries
-    /// once.
-    pub(super) fn submit<T>(&self, call: impl Fn(&dyn Driver) -> Result<T, DeviceFault>) -> T {
+    /// Counts a launch.
+    pub(super) fn count_launch(&self) {
         self.launches.fetch_add(1, Ordering::Relaxed);
-        ok_or_throw(match call(self.driver()) {
+    }
+
+    /// Submits an operation, or lets the pass of this thread hold it back.
+    ///
+    /// # Errors
+    /// [`DeviceFault::Refused`]; it throws other faults.
+    fn submit(&self, operation: &Operation) -> Result<Outcome, DeviceFault> {
+        if let Some(outcome) = pass::hold_back(self, operation) {
+            return outcome;
+        }
+        let outcome = self.submit_now(operation);
+        pass::record(self, operation, &outcome);
+        outcome
+    }
+
+    /// Submits an operation. If it runs out of memory, frees the pool's unused memory and retries
+    /// once.
+    ///
+    /// # Errors
+    /// As [`Gpu::submit`].
+    pub(super) fn submit_now(&self, operation: &Operation) -> Result<Outcome, DeviceFault> {
+        if operation.is_launch() {
+            self.count_launch();
+        }
+        let result = match operation.submit(self.driver()) {
             Err(DeviceFault::OutOfMemory { .. }) => {
                 self.trim();
-                call(self.driver())
+                operation.submit(self.driver())
             }
             result => result,
-        })
+        };
+        match result {
+            Err(fault @ DeviceFault::Refused { .. }) => Err(fault),
+            result => Ok(ok_or_throw(result)),
+        }
+    }
+
+    /// Copies from device to device. The ranges must not overlap.
+    pub(super) fn copy(&self, from: Address, to: Address, bytes: usize) {
+        ok_or_throw(self.submit(&Operation::Copy { from, to, bytes }));
+    }
+
+    /// Sets bytes to zero.
+    pub(super) fn clear(&self, to: Address, bytes: usize) {
+        ok_or_throw(self.submit(&Operation::Clear { to, bytes }));
+    }
+
+    /// Copies from host to device.
+    pub(super) fn write(&self, to: Address, bytes: &[u8]) {
+        pass::submit_held(self);
+        ok_or_throw(self.driver.write(to, bytes));
+    }
+
+    /// Copies from device to host.
+    pub(super) fn read(&self, from: Address, bytes: &mut [u8]) {
+        pass::submit_held(self);
+        ok_or_throw(self.driver.read(from, bytes));
+    }
+
+    /// Runs a convolution.
+    pub(super) fn convolution(
+        &self,
+        shape: &Convolution,
+        data: &ConvolutionData,
+    ) -> ConvolutionOutcome {
+        match ok_or_throw(self.submit(&Operation::Convolution(*shape, *data))) {
+            Outcome::Convolution(outcome) => outcome,
+            Outcome::Complete => ConvolutionOutcome::Full,
+        }
     }
 
     /// Waits until all submitted operations are done.
@@ -113,15 +194,13 @@ impl Gpu {
         arguments: &[KernelArgument],
     ) {
         let blocks = blocks.map(count_as_u32);
-        self.submit(|driver| {
-            driver.launch(&Launch {
-                kernel,
-                blocks,
-                threads,
-                shared,
-                arguments,
-            })
-        });
+        ok_or_throw(self.submit(&Operation::Launch(Launch {
+            kernel,
+            blocks,
+            threads,
+            shared,
+            arguments,
+        })));
     }
 
     /// Returns the number of groups from which one block reduces each: then every multiprocessor has
@@ -170,15 +249,12 @@ impl Gpu {
 
     /// Multiplies matrices.
     pub(super) fn gemm(&self, gemm: &Gemm) {
-        self.submit(|driver| driver.gemm(gemm));
+        ok_or_throw(self.submit(&Operation::Gemm(*gemm)));
     }
 
     /// Multiplies matrices, or returns `false` if the library has no algorithm for the product.
     pub(super) fn try_gemm(&self, gemm: &Gemm) -> bool {
-        self.submit(|driver| match driver.gemm(gemm) {
-            Err(DeviceFault::Refused { .. }) => Ok(false),
-            result => result.map(|()| true),
-        })
+        self.submit(&Operation::Gemm(*gemm)).is_ok()
     }
 }
 

@@ -1,9 +1,10 @@
-//! L1 losses with their gradients.
+//! L1 losses with their gradients. The host can read their values later.
 
 use super::driver::Format;
 use super::gpu::THREADS;
-use super::memory::{Allocation, Buffer};
+use super::memory::Buffer;
 use super::sampling::{Points, scatter};
+use crate::kernels::Sum;
 
 /// Returns scale * sum |map at `points` - target| and adds its gradient to the map to `gradient`.
 pub(super) fn sampled_l1(
@@ -13,10 +14,10 @@ pub(super) fn sampled_l1(
     target: &Buffer,
     scale: f32,
     gradient: &mut Buffer,
-) -> f64 {
+) -> Sum<Buffer> {
     let (gpu, len) = (map.gpu(), points.len() * channels);
     if len == 0 {
-        return 0.0;
+        return Sum::Known(0.0);
     }
     let signs = Buffer::uninit(gpu, Format::F32, len);
     let blocks = gpu.grid_size(len, THREADS as usize);
@@ -38,7 +39,10 @@ pub(super) fn sampled_l1(
         &difference,
     );
     scatter(channels, &signs, points, gradient);
-    total(&partial) * f64::from(scale)
+    Sum::OnDevice {
+        bits: total(&partial),
+        factor: f64::from(scale),
+    }
 }
 
 /// Returns sum weight * |x - reference| over cells and channels and writes its gradient to x.
@@ -47,7 +51,7 @@ pub(super) fn weighted_l1(
     reference: &Buffer,
     weight: &Buffer,
     gradient: &mut Buffer,
-) -> f64 {
+) -> Sum<Buffer> {
     let (gpu, len) = (x.gpu(), x.len());
     let formats = [x, reference, weight, gradient].map(Buffer::format);
     assert_eq!(formats, [Format::F32; 4], "latents are f32");
@@ -64,19 +68,20 @@ pub(super) fn weighted_l1(
         len.into(),
     ];
     gpu.launch("weighted_l1", [blocks, 1, 1], &arguments);
-    total(&partial)
+    Sum::OnDevice {
+        bits: total(&partial),
+        factor: 1.0,
+    }
 }
 
-/// Sums the partial sums of the blocks in f64.
-fn total(partial: &Buffer) -> f64 {
+/// Sums the partial sums of the blocks in f64, whose bits are two f32.
+fn total(partial: &Buffer) -> Buffer {
     let gpu = partial.gpu();
-    let sum = Allocation::new(gpu, size_of::<f64>());
+    let sum = Buffer::uninit(gpu, Format::F32, size_of::<f64>() / size_of::<f32>());
     gpu.launch(
         "sum_partials",
         [1, 1, 1],
         &[partial.into(), partial.len().into(), (&sum).into()],
     );
-    let mut bytes = [0; size_of::<f64>()];
-    sum.read(&mut bytes);
-    f64::from_le_bytes(bytes)
+    sum
 }

@@ -1,12 +1,13 @@
 //! GPU memory with reuse, and the buffers in it. Operations run in the order of submission, so a
 //! freed allocation can be reused while earlier operations on it are still running.
 
-use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Formatter};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::driver::{Address, Driver, Format};
+use super::driver::{Address, Format};
 use super::gpu::{Gpu, ok_or_throw};
+use super::pass;
+use super::pool::Block;
 use crate::kernels::fault::DeviceFault;
 
 /// Sizes are rounded up to a multiple of this, so that buffers of similar size can reuse each
@@ -15,116 +16,68 @@ const GRANULARITY: usize = 512;
 /// Alignment of buffers that share an allocation, in bytes: that of the driver's allocations.
 const PLANE_ALIGNMENT: usize = 256;
 
-/// Unused allocations by size, and statistics.
-#[derive(Debug, Default)]
-pub(super) struct AllocationPool {
-    unused: BTreeMap<usize, Vec<Address>>,
-    /// Bytes that the driver has allocated.
-    held: u64,
-    /// Maximum of `held`.
-    peak: u64,
-}
-
-impl AllocationPool {
-    /// Takes an unused allocation of at least `bytes` and at most an eighth more.
-    fn reuse(&mut self, bytes: usize) -> Option<(Address, usize)> {
-        let (size, unused) = self
-            .unused
-            .range_mut(bytes..=bytes + bytes / 8)
-            .find(|(_, unused)| !unused.is_empty())?;
-        unused.pop().map(|address| (address, *size))
-    }
-
-    fn hold(&mut self, bytes: usize) {
-        self.held += bytes as u64;
-        self.peak = self.peak.max(self.held);
-    }
-
-    /// Returns the peak of allocated bytes.
-    pub(super) fn peak(&self) -> u64 {
-        self.peak
-    }
-
-    /// Frees all unused allocations. The driver may keep their memory.
-    pub(super) fn trim(&mut self, driver: &dyn Driver) {
-        for (size, addresses) in std::mem::take(&mut self.unused) {
-            for address in addresses {
-                driver.free(address);
-                self.held -= size as u64;
-            }
-        }
-    }
-}
-
-/// Locks the pool. Every operation leaves it consistent, so a poisoned lock is harmless.
-pub(super) fn lock(pool: &Mutex<AllocationPool>) -> std::sync::MutexGuard<'_, AllocationPool> {
-    pool.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks a mutex. Every operation leaves its state consistent, so a poisoned lock is harmless.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An allocation on the GPU, which returns to the pool when dropped.
 pub(super) struct Allocation {
     gpu: Arc<Gpu>,
-    address: Address,
-    bytes: usize,
+    block: Block,
 }
 
 impl Allocation {
-    /// Allocates at least `bytes`, uninitialised.
+    /// Allocates at least `bytes`, uninitialised. The pass that this thread runs allocates from its arena.
     pub(super) fn new(gpu: &Arc<Gpu>, bytes: usize) -> Self {
         let bytes = bytes.max(1).next_multiple_of(GRANULARITY);
-        let mut pool = lock(gpu.pool());
-        let (address, bytes) = pool.reuse(bytes).unwrap_or_else(|| {
+        let arena = pass::arena(gpu);
+        let reused = gpu.pool().reuse(bytes, arena);
+        let block = reused.unwrap_or_else(|| {
             let result = match gpu.driver().allocate(bytes) {
                 Err(DeviceFault::OutOfMemory { .. }) => {
                     // Unused allocations may occupy the memory that is missing.
-                    pool.trim(gpu.driver());
+                    gpu.free_unused();
                     gpu.driver().allocate(bytes)
                 }
                 result => result,
             };
-            let address = ok_or_throw(result);
-            pool.hold(bytes);
-            (address, bytes)
+            gpu.pool().hold(bytes, ok_or_throw(result), arena)
         });
-        drop(pool);
         Self {
             gpu: Arc::clone(gpu),
-            address,
-            bytes,
+            block,
         }
     }
 
     /// Allocates memory and copies `bytes` from the host into it.
     pub(super) fn from_host(gpu: &Arc<Gpu>, bytes: &[u8]) -> Self {
         let allocation = Self::new(gpu, bytes.len());
-        ok_or_throw(gpu.driver().write(allocation.address, bytes));
+        gpu.write(allocation.address(), bytes);
         allocation
     }
 
     /// Returns the address of the first byte.
     pub(super) fn address(&self) -> Address {
-        self.address
+        self.block.address
     }
 
     /// Copies the first bytes to the host.
     pub(super) fn read(&self, bytes: &mut [u8]) {
-        ok_or_throw(self.gpu.driver().read(self.address, bytes));
+        self.gpu.read(self.address(), bytes);
     }
 }
 
 impl Debug for Allocation {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "Allocation({} bytes)", self.bytes)
+        write!(f, "Allocation({} bytes)", self.block.bytes)
     }
 }
 
 impl Drop for Allocation {
     fn drop(&mut self) {
-        lock(self.gpu.pool())
-            .unused
-            .entry(self.bytes)
-            .or_default()
-            .push(self.address);
+        let own = pass::arena(&self.gpu);
+        self.gpu.pool().release(self.block, own);
     }
 }
 
@@ -167,7 +120,10 @@ impl Planes {
     /// Returns buffer `index`. Take each once.
     pub(super) fn plane(&self, index: usize) -> Buffer {
         let start = index * Self::spacing(self.format, self.len);
-        assert!(start < self.allocation.bytes, "there are so many buffers");
+        assert!(
+            start < self.allocation.block.bytes,
+            "there are so many buffers"
+        );
         Buffer {
             allocation: Arc::clone(&self.allocation),
             start,
@@ -202,13 +158,55 @@ impl Buffer {
         buffers.windows(2).all(shared)
     }
 
+    /// Copies buffers to one allocation, with their cached copies in another format. Buffers that this
+    /// returned take one operation to copy again.
+    pub(super) fn copied_together(gpu: &Arc<Gpu>, buffers: &[&Self]) -> Vec<Self> {
+        let parts: Vec<&Self> = buffers
+            .iter()
+            .flat_map(|buffer| [Some(*buffer), buffer.converted.get().map(|own| &**own)])
+            .flatten()
+            .collect();
+        let (mut starts, mut end) = (Vec::new(), 0_usize);
+        for part in &parts {
+            let start = end.next_multiple_of(PLANE_ALIGNMENT);
+            starts.push(start);
+            end = start + part.len * part.format.bytes();
+        }
+        let allocation = Arc::new(Allocation::new(gpu, end));
+        let are_together = Self::share_allocation(&parts)
+            && parts
+                .iter()
+                .zip(&starts)
+                .all(|(part, start)| part.start == parts[0].start + start);
+        if are_together && let Some(first) = parts.first() {
+            gpu.copy(first.address(), allocation.address(), end);
+        } else {
+            for (part, start) in parts.iter().zip(&starts) {
+                let bytes = part.len * part.format.bytes();
+                gpu.copy(part.address(), allocation.address().plus(*start), bytes);
+            }
+        }
+        let mut copies = parts.iter().zip(starts).map(|(part, start)| Self {
+            allocation: Arc::clone(&allocation),
+            start,
+            format: part.format,
+            len: part.len,
+            converted: OnceLock::new(),
+        });
+        let whole = |buffer: &&Self| {
+            let copy = copies.next()?;
+            if buffer.converted.get().is_some() {
+                copy.converted.set(Box::new(copies.next()?)).ok();
+            }
+            Some(copy)
+        };
+        buffers.iter().filter_map(whole).collect()
+    }
+
     /// Allocates f32 zeros.
     pub(super) fn zeros(gpu: &Arc<Gpu>, len: usize) -> Self {
         let buffer = Self::uninit(gpu, Format::F32, len);
-        ok_or_throw(
-            gpu.driver()
-                .clear(buffer.address(), len * Format::F32.bytes()),
-        );
+        gpu.clear(buffer.address(), len * Format::F32.bytes());
         buffer
     }
 
@@ -230,7 +228,7 @@ impl Buffer {
         }
         let mut values = vec![0.0f32; self.len];
         let bytes = bytemuck::cast_slice_mut(&mut values);
-        ok_or_throw(self.gpu().driver().read(self.address(), bytes));
+        self.gpu().read(self.address(), bytes);
         values
     }
 
@@ -244,11 +242,7 @@ impl Buffer {
     /// Copies the values to a buffer of the same length and format, which nothing else uses yet.
     pub(super) fn copy_to(&self, copy: &Self) {
         let bytes = self.len * self.format.bytes();
-        ok_or_throw(
-            self.gpu()
-                .driver()
-                .copy(self.address(), copy.address(), bytes),
-        );
+        self.gpu().copy(self.address(), copy.address(), bytes);
     }
 
     /// Returns factor * the values in `format`.
@@ -268,9 +262,11 @@ impl Buffer {
         if self.format == format {
             return self;
         }
-        let converted = self
-            .converted
-            .get_or_init(|| Box::new(self.converted(format, 1.0)));
+        let converted = self.converted.get_or_init(|| {
+            // Another thread may read the copy at once.
+            pass::submit_held(self.gpu());
+            Box::new(self.converted(format, 1.0))
+        });
         assert_eq!(converted.format, format, "one cached format per buffer");
         converted
     }
@@ -297,7 +293,7 @@ impl Buffer {
 
     /// Returns the address of the first value.
     pub(super) fn address(&self) -> Address {
-        self.allocation.address.plus(self.start)
+        self.allocation.address().plus(self.start)
     }
 
     /// Returns the address of value `index`.

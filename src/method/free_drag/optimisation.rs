@@ -5,13 +5,13 @@ use super::settings::FreeDragSettings;
 use crate::error::Result;
 use crate::geometry::Point;
 use crate::interrupt::Interrupt;
-use crate::kernels::Backend;
+use crate::kernels::{Backend, Sum};
 use crate::method::PointTrack;
 use crate::method::parts::{
     DragGradient, DragLoss, GridFeatures, LatentGradient, MotionLoss, Noisiest, Optimised, Outputs,
 };
 use crate::model::unet::Network;
-use crate::nn::Tensor;
+use crate::nn::{Loss, Tensor};
 use crate::progress::Progress;
 
 /// The points, and where they were.
@@ -70,7 +70,11 @@ impl<B: Backend> Points<B> {
         };
         let terms: Vec<f64> = self.all.iter().map(term).collect();
         let loss = MotionLoss {
-            loss: terms.iter().sum(),
+            loss: terms
+                .iter()
+                .fold(Loss::zero(features.maps()[0].backend()), |loss, term| {
+                    loss.plus(1.0, Sum::Known(*term))
+                }),
             gradients,
             magnitude: scale,
             active: self.all.len(),

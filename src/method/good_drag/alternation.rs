@@ -249,7 +249,7 @@ impl<'a, 's, B: Backend, N: Network<B>> Alternation<'a, 's, B, N> {
                 }
                 features.clone_from(&outputs.1);
                 let loss = timestep.loss(z, outputs, &state.points);
-                motion = loss.motion.loss;
+                motion = loss.motion.loss.value();
                 Some(loss)
             };
             let evaluated = gradient.gradient(&variable, timestep.t, step, &mut loss)?;

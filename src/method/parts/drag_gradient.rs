@@ -22,12 +22,18 @@ pub struct DragLoss<B: Backend> {
 }
 
 impl<B: Backend> DragLoss<B> {
+    /// Returns the value, which may not be finite; waits for the device.
+    pub fn sum(&self) -> f64 {
+        let mask = self.mask.as_ref().map_or(0.0, |mask| mask.loss.value());
+        self.motion.loss.value() + mask
+    }
+
     /// Returns the value.
     ///
     /// # Errors
     /// [`Error::NotFinite`].
     pub fn value(&self, step: usize) -> Result<f64> {
-        let value = self.motion.loss + self.mask.as_ref().map_or(0.0, |mask| mask.loss);
+        let value = self.sum();
         if value.is_finite() && !failpoint::is_hit("nan_in_loss") {
             return Ok(value);
         }

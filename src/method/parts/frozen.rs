@@ -2,7 +2,7 @@
 
 use super::cells::around;
 use crate::geometry::Frame;
-use crate::kernels::Backend;
+use crate::kernels::{Backend, Sum};
 use crate::mask::Mask;
 use crate::nn::{Shape, Tensor};
 use crate::region::Region;
@@ -62,10 +62,10 @@ impl<B: Backend> Frozen<B> {
     }
 
     /// Returns the sum over frozen cells and channels of |x - reference|, and its gradient to x (R_M of DragNeXt, without its weight).
-    pub fn difference(&self, x: &Tensor<B>, reference: &Tensor<B>) -> (f64, Tensor<B>) {
-        let mut sum = 0.0;
+    pub fn difference(&self, x: &Tensor<B>, reference: &Tensor<B>) -> (Sum<B::Buffer>, Tensor<B>) {
+        let mut sum = Sum::Known(0.0);
         let gradient = x.build(x.shape(), |gradient| {
-            sum = x.backend().weighted_l1(
+            sum = x.backend().weighted_l1_sum(
                 x.buffer(),
                 reference.buffer(),
                 self.cells.buffer(),
@@ -88,9 +88,9 @@ mod tests {
     #[test]
     fn the_term_is_a_sum_over_frozen_cells() {
         let term = |cells: &[f32]| {
-            Frozen::from_cells(&Cpu, 2, 3, cells.to_vec())
-                .difference(&latent(1.5), &latent(1.0))
-                .0
+            let frozen = Frozen::from_cells(&Cpu, 2, 3, cells.to_vec());
+            let (sum, _) = frozen.difference(&latent(1.5), &latent(1.0));
+            Cpu.sum_value(&sum)
         };
         assert_eq!(term(&[0.0; 6]), 0.0, "everything is editable");
         let one = term(&[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);

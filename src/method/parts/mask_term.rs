@@ -4,7 +4,7 @@
 use super::frozen::Frozen;
 use crate::diffusion::Schedule;
 use crate::kernels::Backend;
-use crate::nn::Tensor;
+use crate::nn::{Loss, Tensor};
 
 /// weight * sum over frozen cells and channels of |x - reference|, where x is the latent after the denoising step from one timestep.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct MaskTerm<'a, B: Backend> {
 #[derive(Debug)]
 pub struct MaskLoss<B: Backend> {
     /// Its value, with the weight.
-    pub loss: f64,
+    pub loss: Loss<B>,
     /// Its gradient to the latent, with the noise prediction held.
     pub to_latent: Tensor<B>,
     /// Its gradient to the noise prediction.
@@ -46,7 +46,7 @@ impl<B: Backend> MaskTerm<'_, B> {
             gradient.clone().combined(factor, 0.0, &gradient)
         };
         MaskLoss {
-            loss: self.weight * difference,
+            loss: Loss::zero(z.backend()).plus(self.weight, difference),
             to_latent: times(scale),
             to_noise: times(shift),
             magnitude: (self.weight * shift).abs() as f32,

@@ -3,8 +3,8 @@
 
 use super::grid_features::{GridFeatures, Patch};
 use super::point_pairs::{Cell, PointDrag};
-use crate::kernels::Backend;
-use crate::nn::Tensor;
+use crate::kernels::{Backend, Sum};
+use crate::nn::{Loss, Tensor};
 
 /// What the loss compares.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,7 +21,7 @@ pub struct MotionSupervision {
 #[derive(Debug)]
 pub struct MotionLoss<B: Backend> {
     /// Sum over the points that have not arrived of factor * mean |ahead - source| over values and channels.
-    pub loss: f64,
+    pub loss: Loss<B>,
     /// Its gradient to the features of every stage.
     pub gradients: Vec<Tensor<B>>,
     /// The factor of one difference, which bounds the gradient.
@@ -45,7 +45,7 @@ impl MotionSupervision {
         let values = (2 * self.radius + 1).pow(2) * features.channels();
         let scale = (self.factor / values as f64) as f32;
         let mut found = MotionLoss {
-            loss: 0.0,
+            loss: Loss::zero(features.maps()[0].backend()),
             gradients: features.maps().iter().map(zeros).collect(),
             magnitude: scale,
             active: 0,
@@ -59,7 +59,8 @@ impl MotionSupervision {
             let now = Patch::new(*point, self.radius, ahead, features.grid());
             let then = Patch::new(*origin, self.radius, [0.0; 2], source.grid());
             let target = source.patch(&then);
-            found.loss += features.patch_l1(&now, &target, scale, &mut found.gradients);
+            let sum = features.patch_l1(&now, &target, scale, &mut found.gradients);
+            found.loss = found.loss.plus(1.0, Sum::Known(sum));
         }
         found
     }
@@ -144,7 +145,7 @@ mod tests {
                     let mut numbers = features[stage].to_host();
                     numbers[at] += step;
                     features[stage] = Tensor::from_host(&Cpu, features[stage].shape(), numbers);
-                    evaluate(LOSS, &features).loss
+                    evaluate(LOSS, &features).loss.value()
                 };
                 let slope = (moved(1e-3) - moved(-1e-3)) / 2e-3;
                 largest = largest.max((slope - f64::from(gradient[at])).abs());
@@ -162,7 +163,9 @@ mod tests {
         let handles = PointDrag::handles(&drags);
         let still = MotionSupervision { reach: 0.0, ..LOSS };
         let found = still.evaluate(on_grid, &handles, &drags, on_grid, &handles);
-        assert!(found.loss == 0.0 && found.gradients[0].to_host().iter().all(|x| *x == 0.0));
+        assert!(
+            found.loss.value() == 0.0 && found.gradients[0].to_host().iter().all(|x| *x == 0.0)
+        );
     }
 
     #[test]
@@ -182,7 +185,7 @@ mod tests {
             ..LOSS
         };
         let (once, twice) = (evaluate(LOSS, &features), evaluate(twice, &features));
-        assert!((twice.loss / once.loss - 2.0).abs() < 1e-6);
+        assert!((twice.loss.value() / once.loss.value() - 2.0).abs() < 1e-6);
         assert!((once.magnitude - 25.0 / (25.0 * 5.0)).abs() < 1e-6);
     }
 }

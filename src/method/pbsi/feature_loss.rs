@@ -3,7 +3,7 @@
 use crate::geometry::Size;
 use crate::kernels::Backend;
 use crate::method::parts::{Correspondence, on_map};
-use crate::nn::Tensor;
+use crate::nn::{Loss, Tensor};
 
 /// What one region's features should be at one progress.
 #[derive(Debug)]
@@ -75,12 +75,13 @@ impl<B: Backend> FeatureLoss<B> {
         &self,
         features: &[Tensor<B>],
         reduction: Reduction,
-    ) -> (f64, Vec<Tensor<B>>, f32) {
+    ) -> (Loss<B>, Vec<Tensor<B>>, f32) {
         let mut gradients: Vec<Tensor<B>> = features
             .iter()
             .map(|map| Tensor::zeros(map.backend(), map.shape()))
             .collect();
-        let (mut loss, mut magnitude) = (0.0, f32::MIN_POSITIVE);
+        let mut loss = Loss::zero(features[0].backend());
+        let mut magnitude = f32::MIN_POSITIVE;
         for region in &self.regions {
             for ((map, gradient), (points, target)) in
                 features.iter().zip(&mut gradients).zip(&region.stages)
@@ -93,7 +94,7 @@ impl<B: Backend> FeatureLoss<B> {
                     Reduction::Sum => 1.0,
                 };
                 magnitude = magnitude.max(scale as f32);
-                loss += map.backend().sampled_l1(
+                let sum = map.backend().sampled_l1_sum(
                     channels,
                     map.buffer(),
                     points,
@@ -101,6 +102,7 @@ impl<B: Backend> FeatureLoss<B> {
                     scale as f32,
                     gradient.buffer_mut(),
                 );
+                loss = loss.plus(1.0, sum);
             }
         }
         (loss, gradients, magnitude)

@@ -2,7 +2,7 @@
 
 use super::UNet;
 use super::blocks::{DownBlock, with_skip};
-use crate::kernels::Backend;
+use crate::kernels::{Backend, PassKey};
 use crate::nn::{BackwardPass, Shape, Tensor};
 
 /// Gradients of a loss with respect to the outputs of a forward pass.
@@ -14,6 +14,31 @@ pub(super) struct Gradients<B: Backend> {
     pub(super) noise: Option<Tensor<B>>,
     /// With respect to the outputs of decoder stages: (stage, gradient). The last layer that the pass ran has a gradient.
     pub(super) features: Vec<(usize, Tensor<B>)>,
+}
+
+impl<B: Backend> Gradients<B> {
+    /// Identifies a backward pass from these gradients to `to`, of a pass over `latents`.
+    fn key(&self, to: &'static str, latents: Shape) -> PassKey {
+        let stages = self.features.iter().map(|(stage, _)| *stage);
+        let noise = usize::from(self.noise.is_some());
+        PassKey {
+            kind: to,
+            shape: latents.sizes(),
+            details: [noise].into_iter().chain(stages).collect(),
+        }
+    }
+
+    /// Returns the gradients times `scale`, in the number format of activations.
+    fn compact(self, backend: &B, scale: f32) -> Self {
+        let features = self.features.into_iter();
+        Self {
+            magnitude: self.magnitude,
+            noise: self.noise.map(|noise| noise.compact(backend, scale)),
+            features: features
+                .map(|(stage, gradient)| (stage, gradient.compact(backend, scale)))
+                .collect(),
+        }
+    }
 }
 
 /// Gradients of a loss with respect to the inputs of a forward pass.
@@ -46,20 +71,29 @@ impl<B: Backend> UNet<B> {
         pass: &mut BackwardPass<B>,
     ) -> Tensor<B> {
         pass.set_loss_scale(self.loss_scale(&gradients));
-        let backend = self.backend();
-        let dx = backend.run(|| {
-            let direct = self.backward_to_velocity(&mut gradients, pass);
-            let (dx, mut skips) = self.decoder_backward(gradients, pass)?;
-            let mut dx = self.middle_backward(&dx, pass);
-            for block in self.down.iter().rev() {
-                dx = block.backward(dx, &mut skips, pass);
-            }
-            dx = with_skip(dx, &mut skips);
-            let unscale = 1.0 / pass.loss_scale();
-            let dx = self.conv_in.backward(&dx, pass).full(unscale);
-            Some(match direct {
-                Some(direct) => dx.plus(&direct),
-                None => dx,
+        let (backend, scale) = (self.backend(), pass.loss_scale());
+        let direct = backend.run(|| self.backward_to_velocity(&mut gradients, pass));
+        let key = gradients.key("backward to latents", latents);
+        let dx = backend.pass(
+            key,
+            || gradients.compact(backend, scale),
+            |gradients| {
+                let (dx, mut skips) = self.decoder_backward(gradients, pass)?;
+                let mut dx = self.middle_backward(&dx, pass);
+                for block in self.down.iter().rev() {
+                    dx = block.backward(dx, &mut skips, pass);
+                }
+                dx = with_skip(dx, &mut skips);
+                Some(self.conv_in.backward(&dx, pass))
+            },
+        );
+        let dx = dx.map(|dx| {
+            backend.run(|| {
+                let dx = dx.full(1.0 / scale);
+                match direct {
+                    Some(direct) => dx.plus(&direct),
+                    None => dx,
+                }
             })
         });
         // Without an output, the loss does not depend on the latents.
@@ -97,13 +131,16 @@ impl<B: Backend> UNet<B> {
     ) -> Tensor<B> {
         let pass = &mut pass;
         pass.set_loss_scale(self.loss_scale(&gradients));
-        let backend = self.backend();
-        let d = backend.run(|| {
-            // The latents are held: their share of the gradient is dropped.
-            self.backward_to_velocity(&mut gradients, pass);
-            let (d, _) = self.decoder_backward(gradients, pass)?;
-            Some(d.full(1.0 / pass.loss_scale()))
-        });
+        let (backend, scale) = (self.backend(), pass.loss_scale());
+        // The latents are held: their share of the gradient is dropped.
+        backend.run(|| self.backward_to_velocity(&mut gradients, pass));
+        let key = gradients.key("backward to bottlenecks", bottlenecks);
+        let d = backend.pass(
+            key,
+            || gradients.compact(backend, scale),
+            |gradients| Some(self.decoder_backward(gradients, pass)?.0),
+        );
+        let d = d.map(|d| backend.run(|| d.full(1.0 / scale)));
         d.unwrap_or_else(|| Tensor::zeros(backend, bottlenecks))
     }
 
@@ -118,9 +155,16 @@ impl<B: Backend> UNet<B> {
     ) {
         let pass = &mut pass;
         pass.set_loss_scale(self.loss_scale(&gradients));
-        self.backend().run(|| {
-            // The latents are those of the picture: their share of the gradient ends here.
-            self.backward_to_velocity(&mut gradients, pass);
+        let (backend, scale) = (self.backend(), pass.loss_scale());
+        // The latents are those of the picture: their share of the gradient ends here.
+        backend.run(|| self.backward_to_velocity(&mut gradients, pass));
+        let noise = gradients.noise.as_ref().map(Tensor::shape);
+        let key = gradients.key(
+            "backward to adapters",
+            noise.unwrap_or(Shape::new(0, 0, 0, 0)),
+        );
+        let inputs = || gradients.compact(backend, scale);
+        backend.pass(key, inputs, |gradients| {
             let Some((dx, mut skips)) = self.decoder_backward(gradients, pass) else {
                 return;
             };
@@ -155,7 +199,7 @@ impl<B: Backend> UNet<B> {
         self.mid_first.backward(&dx, pass)
     }
 
-    /// Runs the layers behind the decoder, and the decoder. Returns the gradients with respect to the middle block's output
+    /// Runs the layers behind the decoder, and the decoder, from scaled gradients in the number format of activations. Returns the gradients with respect to the middle block's output
     /// and to the skip connections, the finest first; `None` when there are no gradients.
     fn decoder_backward(
         &self,
@@ -167,19 +211,18 @@ impl<B: Backend> UNet<B> {
             mut features,
             ..
         } = gradients;
-        let (backend, scale) = (self.backend(), pass.loss_scale());
         let depth = if noise.is_some() {
             self.up.len()
         } else {
             features.iter().map(|(stage, _)| *stage).max().unwrap_or(0)
         };
         let mut dx = noise.map(|noise| {
-            let dx = self.conv_out.backward(&noise.compact(backend, scale), pass);
+            let dx = self.conv_out.backward(&noise, pass);
             self.norm_out.backward(&dx, pass)
         });
         let mut with_features = |mut dx: Option<Tensor<B>>, stage: usize| {
             while let Some(position) = features.iter().position(|(of, _)| *of == stage) {
-                let gradient = features.swap_remove(position).1.compact(backend, scale);
+                let gradient = features.swap_remove(position).1;
                 dx = Some(match dx {
                     Some(dx) => dx.plus(&gradient),
                     None => gradient,

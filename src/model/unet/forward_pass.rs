@@ -2,8 +2,20 @@
 
 use super::blocks::{DownBlock, UpBlock};
 use super::{Context, Input, Resnet, SelfAttentions, UNet, Want};
-use crate::kernels::Backend;
+use crate::kernels::{Backend, PassKey};
 use crate::nn::{Pass, Tensor};
+
+/// What a pass reads that may differ from run to run.
+struct LayerInputs<B: Backend> {
+    /// The latents in the number format of activations.
+    latents: Tensor<B>,
+    /// The latents, stored as f32.
+    full: Tensor<B>,
+    /// The shift of every residual block, in execution order.
+    shifts: Vec<Tensor<B>>,
+    context: Context<B>,
+    bottlenecks: Vec<Option<Tensor<B>>>,
+}
 
 impl<B: Backend> UNet<B> {
     /// Returns the outputs that `want` names.
@@ -17,11 +29,6 @@ impl<B: Backend> UNet<B> {
         pass: &mut Pass<B>,
     ) -> W::Of<Tensor<B>> {
         let backend = self.backend();
-        let latents = input.latents.compact(backend, 1.0);
-        let context = match input.context {
-            Context::Tokens(tokens) => Context::Tokens(tokens.compact(backend, 1.0)),
-            prepared @ Context::Prepared(_) => prepared,
-        };
         assert!(
             input.bottlenecks.is_empty() || !pass.is_recording(),
             "the gradient ends at a given bottleneck"
@@ -30,30 +37,62 @@ impl<B: Backend> UNet<B> {
         if let Some(kept) = want.kept() {
             pass.keep_keys(self.first_layer(kept));
         }
-        backend.run(|| {
-            let sources = [&latents, &input.latents];
-            let (timesteps, bottlenecks) = (&input.timesteps, &input.bottlenecks);
-            self.layers_forward(sources, timesteps, &context, bottlenecks, want, pass)
-        })
+        let Input {
+            latents,
+            timesteps,
+            context,
+            bottlenecks,
+            ..
+        } = input;
+        let key = forward_key(&latents, want, pass);
+        // They are cached, so that they are not computed in the memory of the pass.
+        let shifts = backend.run(|| self.time.shifts(backend, &timesteps, &self.resnets()));
+        let is_shared = shifts.first().is_some_and(|shift| shift.shape().batch == 1);
+        let are_biases = is_shared && backend.fuses_shift();
+        let inputs = || LayerInputs {
+            shifts: Tensor::copied_together(backend, shifts, are_biases),
+            full: match &self.velocity {
+                Some(_) => latents.full(1.0),
+                None => latents.clone(),
+            },
+            latents: latents.compact(backend, 1.0),
+            context: match context {
+                Context::Tokens(tokens) => Context::Tokens(tokens.compact(backend, 1.0)),
+                prepared @ Context::Prepared(_) => prepared,
+            },
+            bottlenecks: bottlenecks
+                .iter()
+                .map(|given| Some(given.as_ref()?.compact(backend, 1.0)))
+                .collect(),
+        };
+        let work = |inputs| self.layers_forward(&inputs, &timesteps, want, pass);
+        backend.pass(key, inputs, work)
     }
 
-    /// Runs the layers on `latents` in the number format of activations; `full` are the same, stored as f32.
+    /// Returns the residual blocks in execution order.
+    fn resnets(&self) -> Vec<&Resnet<B>> {
+        let down = self.down.iter().flat_map(DownBlock::resnets);
+        let up = self.up.iter().flat_map(UpBlock::resnets);
+        down.chain([&self.mid_first, &self.mid_second])
+            .chain(up)
+            .collect()
+    }
+
+    /// Runs the layers.
     fn layers_forward<W: Want>(
         &self,
-        [latents, full]: [&Tensor<B>; 2],
+        inputs: &LayerInputs<B>,
         timesteps: &[f64],
-        context: &Context<B>,
-        bottlenecks: &[Option<Tensor<B>>],
         want: &W,
         pass: &mut Pass<B>,
     ) -> W::Of<Tensor<B>> {
-        let down = self.down.iter().flat_map(DownBlock::resnets);
-        let up = self.up.iter().flat_map(UpBlock::resnets);
-        let resnets: Vec<&Resnet<B>> = down
-            .chain([&self.mid_first, &self.mid_second])
-            .chain(up)
-            .collect();
-        let shifts = self.time.shifts(latents.backend(), timesteps, &resnets);
+        let LayerInputs {
+            latents,
+            full,
+            shifts,
+            context,
+            bottlenecks,
+        } = inputs;
         let shifts = &mut shifts.iter();
         let mut skips = Vec::new();
         let mut x = self.conv_in.forward(latents, pass);
@@ -101,13 +140,35 @@ impl<B: Backend> UNet<B> {
     }
 }
 
+/// Identifies a forward pass.
+fn forward_key<B: Backend, W: Want>(latents: &Tensor<B>, want: &W, pass: &Pass<B>) -> PassKey {
+    let kept = match want.kept() {
+        None => 0,
+        Some(SelfAttentions::All) => 1,
+        Some(SelfAttentions::Decoder) => 2,
+    };
+    let flags = [pass.is_recording(), pass.learns(), W::NOISE].map(usize::from);
+    let runs = pass.runs().iter().flat_map(|run| [run.pictures, run.set]);
+    let stages = want.stages();
+    PassKey {
+        kind: "forward",
+        shape: latents.shape().sizes(),
+        details: flags
+            .into_iter()
+            .chain([kept, stages.len()])
+            .chain(stages.iter().copied())
+            .chain(runs)
+            .collect(),
+    }
+}
+
 /// Returns the outputs of the middle block, with those in place of which others are given.
 fn replaced<B: Backend>(own: Tensor<B>, bottlenecks: &[Option<Tensor<B>>]) -> Tensor<B> {
     if bottlenecks.iter().all(Option::is_none) {
         return own;
     }
     let of_latent = |(index, given): (usize, &Option<Tensor<B>>)| match given {
-        Some(given) => given.compact(own.backend(), 1.0),
+        Some(given) => given.clone(),
         None => own.picture(index),
     };
     let all: Vec<Tensor<B>> = bottlenecks.iter().enumerate().map(of_latent).collect();

@@ -82,6 +82,7 @@ impl<B: Backend> TimeEmbedding<B> {
             return shifts.clone();
         }
         let shifts = self.computed(backend, &[timestep], resnets);
+        let shifts = Tensor::copied_together(backend, shifts, backend.fuses_shift());
         let mut cached = cached();
         if cached.len() >= CAPACITY {
             cached.clear();

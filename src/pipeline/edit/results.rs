@@ -43,6 +43,7 @@ impl<B: Backend> Edit<'_, B> {
         let mut warnings = std::mem::take(&mut self.warnings);
         warnings.extend(self.cache.take_warnings());
         warnings.extend(refused(&self.components.backend));
+        warnings.extend(without_graphs(&self.components.backend));
         Outcome {
             picture,
             reconstruction: None,
@@ -68,6 +69,17 @@ fn refused(backend: &impl Backend) -> Option<Warning> {
         message: format!(
             "the GPU's library refused {} of the convolutions, which slower kernels computed: {first}",
             refused.len()
+        ),
+    })
+}
+
+/// Returns a warning if the device could not submit repeated passes together.
+fn without_graphs(backend: &impl Backend) -> Option<Warning> {
+    let failure = backend.graphs()?.failure;
+    failure.map(|reason| Warning {
+        kind: WarningKind::DeviceGraphs,
+        message: format!(
+            "CUDA graphs could not be made, so that operations were submitted one by one: {reason}"
         ),
     })
 }

@@ -125,6 +125,26 @@ pub(crate) const CASES: &[Case] = &[
         "graphs::an_unknown_interface",
         &[("DRAGNEXT_CUDNN", "quick")],
     ),
+    (
+        "captures::a_graph_computes_what_its_operations_do",
+        &[GRAPHS, ("FAKE_REFUSE", "convolution")],
+    ),
+    (
+        "captures::a_graph_keeps_the_workspace_that_it_uses",
+        &[GRAPHS, ("FAKE_REFUSE", "convolution")],
+    ),
+    (
+        "captures::after_a_failed_capture_operations_are_submitted",
+        &[GRAPHS, ("FAKE_CAPTURE", "cuStreamSynchronize")],
+    ),
+    (
+        "captures::after_a_failed_capture_operations_are_submitted",
+        &[GRAPHS, ("FAKE_CAPTURE", "cuMemAlloc_v2")],
+    ),
+    (
+        "captures::after_a_failed_capture_operations_are_submitted",
+        &[GRAPHS, ("FAKE_CAPTURE", "refuse")],
+    ),
     ("attributes::wrong_attributes_are_rejected", &[]),
     (
         "shortage::a_failure_with_free_memory_is_a_lost_gpu",

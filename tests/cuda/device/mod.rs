@@ -6,6 +6,7 @@
 //! own executable again with the settings of the case.
 
 mod attributes;
+mod captures;
 mod convolutions;
 mod fakes;
 mod graph_cases;
@@ -197,6 +198,53 @@ const CASES: &[Case] = &[
     ("convolutions::backward", &[("FAKE_REFUSE", "convolution")]),
     ("convolutions::asymmetric_padding", &[]),
     ("kernels::several_threads", &[]),
+    ("captures::a_graph_computes_what_its_operations_do", &[]),
+    (
+        "captures::a_graph_computes_what_its_operations_do",
+        &[("FAKE_REFUSE", "bias"), ("FAKE_POOLS", "0")],
+    ),
+    ("captures::a_graph_keeps_the_workspace_that_it_uses", &[]),
+    (
+        "captures::a_graph_keeps_the_workspace_that_it_uses",
+        &[("FAKE_POOLS", "0")],
+    ),
+    (
+        "captures::after_a_failed_capture_operations_are_submitted",
+        &[("FAKE_CAPTURE", "cuStreamSynchronize")],
+    ),
+    (
+        "captures::after_a_failed_capture_operations_are_submitted",
+        &[("FAKE_CAPTURE", "cuMemAlloc_v2")],
+    ),
+    (
+        "captures::after_a_failed_capture_operations_are_submitted",
+        &[("FAKE_CAPTURE", "refuse")],
+    ),
+    (
+        "captures::after_a_failed_capture_operations_are_submitted",
+        &[("FAKE_FAIL", "cuStreamBeginCapture_v2:900:1")],
+    ),
+    (
+        "captures::after_a_failed_capture_operations_are_submitted",
+        &[("FAKE_FAIL", "cuStreamEndCapture:901:1")],
+    ),
+    (
+        "captures::after_a_failed_capture_operations_are_submitted",
+        &[("FAKE_FAIL", "cuGraphInstantiateWithFlags:801:1")],
+    ),
+    (
+        "captures::after_a_failed_capture_operations_are_submitted",
+        &[("FAKE_FAIL", "cuGraphInstantiateWithFlags:2:1")],
+    ),
+    (
+        "captures::a_graph_that_loses_the_gpu_is_a_lost_gpu",
+        &[("FAKE_FAIL", "cuGraphLaunch:700:1")],
+    ),
+    (
+        "captures::a_launch_without_memory_submits_nothing",
+        &[("FAKE_FAIL", "cuGraphLaunch:2:1")],
+    ),
+    ("captures::other_threads_wait_for_a_capture", &[]),
     (
         "shortage::a_failure_with_free_memory_is_a_lost_gpu",
         &[("FAKE_SHORT", "cudnnConvolutionForward:5000:2000000000")],

@@ -95,6 +95,17 @@ pub(super) enum LibraryFailure {
     Fault(DeviceFault),
 }
 
+impl LibraryFailure {
+    /// Returns the failure of a call during a capture: the capture is given up, and nothing is remembered.
+    pub(super) fn of_capture(self) -> Self {
+        Self::Fault(match self {
+            Self::Unsupported(reason) => refused("cuStreamEndCapture", reason),
+            Self::Call(failure) => refused(failure.call, failure.reason),
+            Self::Fault(fault) => fault,
+        })
+    }
+}
+
 impl From<CallFailure> for LibraryFailure {
     fn from(failure: CallFailure) -> Self {
         match failure.kind() {

@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::ffi::{CStr, c_char};
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use cudarc::driver::sys::{
     CUcontext, CUdevice, CUdevice_attribute as Attribute, CUstream, CUstream_flags,
@@ -12,6 +13,7 @@ use cudarc::driver::sys::{
 use super::call::{CallFailure, call};
 use super::library::NvidiaLibrary;
 use super::{DeviceUnavailable, MINIMUM_CAPABILITY, MINIMUM_DRIVER};
+use crate::kernels::fault::DeviceFault;
 
 /// `CUDA_ERROR_NO_DEVICE`.
 const NO_DEVICE: u32 = 100;
@@ -27,6 +29,11 @@ pub(super) struct Context {
     /// Identifies the context in [`CURRENT`]. The driver may reuse a handle after its context is
     /// released.
     id: u64,
+    /// Calls share it; a capture has it alone.
+    calls: RwLock<()>,
+    capturing: AtomicBool,
+    /// The fault that made the GPU unusable. Every later call fails with it.
+    lost: OnceLock<DeviceFault>,
 }
 
 // SAFETY: driver handles may be used from any thread.
@@ -101,6 +108,9 @@ impl Context {
             handle,
             stream: ptr::null_mut(),
             id,
+            calls: RwLock::new(()),
+            capturing: AtomicBool::new(false),
+            lost: OnceLock::new(),
         };
         context.make_current()?;
         // Non-blocking: no synchronisation with the legacy default stream, which other code of the
@@ -143,6 +153,56 @@ impl Context {
     pub(super) fn synchronise(&self) -> Result<(), CallFailure> {
         // SAFETY: the stream lives as long as `self`.
         unsafe { call!(driver, cuStreamSynchronize(self.stream)) }
+    }
+
+    /// Runs `work`, which uses the stream, with the context current on this thread. Waits for a capture of
+    /// another thread first. After a fault that makes the GPU unusable, every call fails with that fault:
+    /// the driver would report it for whichever call comes next.
+    pub(super) fn guarded<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, DeviceFault>,
+    ) -> Result<T, DeviceFault> {
+        let _shared = self.shared();
+        self.unless_lost(work)
+    }
+
+    /// As [`Context::guarded`], for a capture: waits for the calls of other threads, and keeps them out.
+    pub(super) fn guarded_alone<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, DeviceFault>,
+    ) -> Result<T, DeviceFault> {
+        let _alone = self.calls.write().unwrap_or_else(PoisonError::into_inner);
+        self.unless_lost(work)
+    }
+
+    /// Waits for a capture of another thread. Calls that use the stream hold the guard.
+    pub(super) fn shared(&self) -> RwLockReadGuard<'_, ()> {
+        self.calls.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unless_lost<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, DeviceFault>,
+    ) -> Result<T, DeviceFault> {
+        if let Some(fault) = self.lost.get() {
+            return Err(fault.clone());
+        }
+        self.make_current()?;
+        work().inspect_err(|fault| {
+            if matches!(fault, DeviceFault::Lost { .. }) && self.is_lost() {
+                let _ = self.lost.set(fault.clone());
+            }
+        })
+    }
+
+    /// Notes whether the stream captures operations instead of running them.
+    pub(super) fn set_capturing(&self, capturing: bool) {
+        self.capturing.store(capturing, Ordering::Relaxed);
+    }
+
+    /// Returns whether the stream captures operations. Only the capturing thread makes calls then.
+    pub(super) fn is_capturing(&self) -> bool {
+        self.capturing.load(Ordering::Relaxed)
     }
 
     /// Returns whether the GPU is unusable, so that every later call fails.

@@ -16,6 +16,10 @@ pub(super) const DRIVER: &[&str] = &[
     "cuFuncSetAttribute",
     "cuGetErrorName",
     "cuGetErrorString",
+    "cuGraphDestroy",
+    "cuGraphExecDestroy",
+    "cuGraphInstantiateWithFlags",
+    "cuGraphLaunch",
     "cuInit",
     "cuLaunchKernel",
     "cuMemAllocAsync",
@@ -37,8 +41,10 @@ pub(super) const DRIVER: &[&str] = &[
     "cuModuleGetFunction",
     "cuModuleLoadDataEx",
     "cuModuleUnload",
+    "cuStreamBeginCapture_v2",
     "cuStreamCreate",
     "cuStreamDestroy_v2",
+    "cuStreamEndCapture",
     "cuStreamQuery",
     "cuStreamSynchronize",
 ];
@@ -106,7 +112,7 @@ mod tests {
     use super::super::library::NvidiaLibrary;
 
     /// Every file that calls a library.
-    const SOURCES: [&str; 19] = [
+    const SOURCES: [&str; 20] = [
         include_str!("call.rs"),
         include_str!("context.rs"),
         include_str!("cublaslt/descriptors.rs"),
@@ -122,6 +128,7 @@ mod tests {
         include_str!("cudnn/legacy/mod.rs"),
         include_str!("cudnn/legacy/plan.rs"),
         include_str!("cudnn/mod.rs"),
+        include_str!("graph.rs"),
         include_str!("memory.rs"),
         include_str!("mod.rs"),
         include_str!("module.rs"),

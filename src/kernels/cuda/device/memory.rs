@@ -12,7 +12,7 @@ use cudarc::driver::sys::{
 use crate::kernels::cuda::driver::{Address, MemoryInfo};
 use crate::kernels::fault::DeviceFault;
 
-use super::call::{CallFailure, FailureKind, LibraryFailure, call, lost};
+use super::call::{CallFailure, FailureKind, LibraryFailure, call, lost, refused};
 use super::context::Context;
 
 /// Free bytes below which a failed call of a library is ascribed to short memory. Loading a library's
@@ -39,22 +39,51 @@ unsafe impl Sync for DriverPool {}
 
 /// Workspace for the intermediate results of one call. Calls follow each other on the stream, so
 /// all share it. It only grows.
+#[derive(Debug, Default)]
+pub(super) struct Workspace(Option<Arc<WorkspaceMemory>>);
+
+/// The memory of a workspace, which graphs share.
 #[derive(Debug)]
-pub(super) struct Workspace {
+pub(super) struct WorkspaceMemory {
+    context: Arc<Context>,
+    pool: Option<DriverPool>,
     address: Address,
     bytes: usize,
 }
 
 impl Workspace {
-    const NONE: Self = Self {
-        address: Address::NULL,
-        bytes: 0,
-    };
-
     /// Returns its address. Operations on it must be submitted before the guard is dropped.
     pub(super) fn address(&self) -> Address {
-        self.address
+        self.0
+            .as_ref()
+            .map_or(Address::NULL, |memory| memory.address)
     }
+}
+
+impl Drop for WorkspaceMemory {
+    fn drop(&mut self) {
+        if self.context.make_current().is_ok() {
+            free(&self.context, self.pool, self.address);
+        }
+    }
+}
+
+/// Frees memory once the operations submitted so far are done.
+fn free(context: &Context, pool: Option<DriverPool>, address: Address) {
+    if address == Address::NULL {
+        return;
+    }
+    // An error here has been reported before, or the next call reports it.
+    // SAFETY: the address was allocated from this pool, and the caller does not use it again.
+    let _ = unsafe {
+        match pool {
+            Some(_) => call!(driver, cuMemFreeAsync(address.0, context.stream())),
+            // Not stream-ordered, so wait for the operations first.
+            None => context
+                .synchronise()
+                .and_then(|()| call!(driver, cuMemFree_v2(address.0))),
+        }
+    };
 }
 
 impl DeviceMemory {
@@ -66,7 +95,7 @@ impl DeviceMemory {
         Ok(Self {
             context,
             pool,
-            workspace: Mutex::new(Workspace::NONE),
+            workspace: Mutex::default(),
         })
     }
 
@@ -111,42 +140,41 @@ impl DeviceMemory {
 
     /// Frees memory once the operations submitted so far are done.
     pub(super) fn free(&self, address: Address) {
-        if address == Address::NULL {
-            return;
-        }
-        // An error here has been reported before, or the next call reports it.
-        // SAFETY: the address came from `allocate`, and the caller does not use it again.
-        let _ = unsafe {
-            match self.pool {
-                Some(_) => call!(driver, cuMemFreeAsync(address.0, self.context.stream())),
-                // Not stream-ordered, so wait for the operations first.
-                None => self
-                    .context
-                    .synchronise()
-                    .and_then(|()| call!(driver, cuMemFree_v2(address.0))),
-            }
-        };
+        free(&self.context, self.pool, address);
     }
 
     /// Returns a workspace of at least `bytes`. Operations on it must be submitted before the guard
     /// is dropped.
     pub(super) fn workspace(&self, bytes: usize) -> Result<MutexGuard<'_, Workspace>, DeviceFault> {
         let mut workspace = locked(&self.workspace);
-        if workspace.bytes < bytes {
+        if workspace.0.as_ref().map_or(0, |memory| memory.bytes) < bytes {
+            if self.context.is_capturing() {
+                return Err(refused(
+                    "cuMemAllocAsync",
+                    "a larger workspace is needed while operations are captured",
+                ));
+            }
             let bytes = bytes.next_multiple_of(1 << 20);
-            let larger = self.allocate(bytes)?;
-            let smaller = std::mem::replace(&mut workspace.address, larger);
-            workspace.bytes = bytes;
-            self.free(smaller);
+            let address = self.allocate(bytes)?;
+            workspace.0 = Some(Arc::new(WorkspaceMemory {
+                context: Arc::clone(&self.context),
+                pool: self.pool,
+                address,
+                bytes,
+            }));
         }
         Ok(workspace)
     }
 
-    /// Returns the workspace and the pool's unused memory to the system, once the operations submitted
-    /// so far are done.
+    /// Returns the memory of the workspace, if there is one.
+    pub(super) fn workspace_memory(&self) -> Option<Arc<WorkspaceMemory>> {
+        locked(&self.workspace).0.clone()
+    }
+
+    /// Returns the workspace, unless a graph uses it, and the pool's unused memory to the system, once the
+    /// operations submitted so far are done.
     pub(super) fn trim(&self) -> Result<(), DeviceFault> {
-        let workspace = std::mem::replace(&mut *locked(&self.workspace), Workspace::NONE);
-        self.free(workspace.address);
+        locked(&self.workspace).0.take();
         Ok(self.trim_pool()?)
     }
 
@@ -163,11 +191,15 @@ impl DeviceMemory {
     /// Runs a call of a library, which allocates memory past the pool, for example for the kernels
     /// that it loads. If it fails as it does when memory is short, returns the pool's unused memory
     /// to the system and runs it once more. If that fails too, decides by the free memory whether
-    /// memory is short or the GPU is unusable.
+    /// memory is short or the GPU is unusable. While the stream captures, runs it once, and no failure
+    /// says that the library does not support the operation.
     pub(super) fn with_retry<T>(
         &self,
         call: impl Fn() -> Result<T, LibraryFailure>,
     ) -> Result<T, LibraryFailure> {
+        if self.context.is_capturing() {
+            return call().map_err(LibraryFailure::of_capture);
+        }
         match call() {
             Err(LibraryFailure::Call(_)) => {}
             result => return result,

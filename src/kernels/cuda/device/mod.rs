@@ -14,6 +14,7 @@ mod context;
 mod cublaslt;
 mod cudnn;
 mod functions;
+mod graph;
 mod library;
 mod memory;
 mod module;
@@ -21,20 +22,23 @@ mod staging;
 mod symbol;
 mod unavailable;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use cudarc::driver::sys::CUdevice_attribute;
 
+use self::call::lost;
 use self::context::Context;
 use self::cublaslt::CublasLt;
 use self::cudnn::{Cudnn, CudnnApi};
+use self::graph::LaunchableGraph;
 use self::library::version_text;
 use self::memory::DeviceMemory;
 use self::module::KernelModule;
 use self::staging::Staging;
 use self::symbol::invoke;
 use crate::kernels::cuda::driver::{
-    Address, Convolution, ConvolutionData, ConvolutionOutcome, Driver, Gemm, Launch, MemoryInfo,
+    Address, Convolution, ConvolutionData, ConvolutionOutcome, Driver, Gemm, Graph, Launch,
+    MemoryInfo, Operation, Outcome, RecordedOperation,
 };
 use crate::kernels::fault::DeviceFault;
 
@@ -57,8 +61,6 @@ pub struct CudaDevice {
     memory: Arc<DeviceMemory>,
     context: Arc<Context>,
     multiprocessors: u32,
-    /// The fault that made the GPU unusable. Every later call fails with it.
-    lost: OnceLock<DeviceFault>,
 }
 
 /// Versions of the loaded libraries.
@@ -113,7 +115,6 @@ impl CudaDevice {
             memory,
             context,
             multiprocessors,
-            lost: OnceLock::new(),
         })
     }
 
@@ -163,66 +164,69 @@ impl CudaDevice {
         shapes: &[Convolution],
     ) -> Result<PlannedConvolutions, DeviceFault> {
         match &self.cudnn {
-            Ok(cudnn) => self.guarded(|| cudnn.plan(shapes)),
+            Ok(cudnn) => self.context.guarded(|| cudnn.plan(shapes)),
             Err(_) => Ok(PlannedConvolutions::default()),
         }
     }
 
-    /// Runs `work` with the context current on this thread. After a fault that makes the GPU
-    /// unusable, every call fails with that fault: the driver would report it for whichever call
-    /// comes next.
-    fn guarded<T>(&self, work: impl FnOnce() -> Result<T, DeviceFault>) -> Result<T, DeviceFault> {
-        if let Some(fault) = self.lost.get() {
-            return Err(fault.clone());
-        }
-        self.context.make_current()?;
-        work().inspect_err(|fault| {
-            if matches!(fault, DeviceFault::Lost { .. }) && self.context.is_lost() {
-                let _ = self.lost.set(fault.clone());
+    /// Submits an operation with the context current.
+    fn submit(&self, operation: &Operation) -> Result<Outcome, DeviceFault> {
+        match operation {
+            Operation::Launch(launch) => self.module.launch(launch)?,
+            Operation::Gemm(gemm) => self.cublaslt.gemm(gemm)?,
+            Operation::Convolution(shape, data) => {
+                let outcome = match &self.cudnn {
+                    Ok(cudnn) => cudnn.convolve(shape, data)?,
+                    Err(_) => ConvolutionOutcome::Unsupported,
+                };
+                return Ok(Outcome::Convolution(outcome));
             }
-        })
+            Operation::Copy { from, to, bytes } => self.memory.copy(*from, *to, *bytes)?,
+            Operation::Clear { to, bytes } => self.memory.clear(*to, *bytes)?,
+        }
+        Ok(Outcome::Complete)
     }
 }
 
 impl Driver for CudaDevice {
     fn allocate(&self, bytes: usize) -> Result<Address, DeviceFault> {
-        self.guarded(|| self.memory.allocate(bytes))
+        self.context.guarded(|| self.memory.allocate(bytes))
     }
 
     fn free(&self, address: Address) {
         // The memory of a lost GPU is released with its context.
-        let _ = self.guarded(|| {
+        let _ = self.context.guarded(|| {
             self.memory.free(address);
             Ok(())
         });
     }
 
     fn trim(&self) -> Result<(), DeviceFault> {
-        self.guarded(|| self.memory.trim())
+        self.context.guarded(|| self.memory.trim())
     }
 
     fn write(&self, to: Address, bytes: &[u8]) -> Result<(), DeviceFault> {
-        self.guarded(|| self.staging.write(to, bytes))
+        self.context.guarded(|| self.staging.write(to, bytes))
     }
 
     fn read(&self, from: Address, bytes: &mut [u8]) -> Result<(), DeviceFault> {
-        self.guarded(|| self.memory.read(from, bytes))
+        self.context.guarded(|| self.memory.read(from, bytes))
     }
 
     fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<(), DeviceFault> {
-        self.guarded(|| self.memory.copy(from, to, bytes))
+        self.context.guarded(|| self.memory.copy(from, to, bytes))
     }
 
     fn clear(&self, to: Address, bytes: usize) -> Result<(), DeviceFault> {
-        self.guarded(|| self.memory.clear(to, bytes))
+        self.context.guarded(|| self.memory.clear(to, bytes))
     }
 
     fn launch(&self, launch: &Launch) -> Result<(), DeviceFault> {
-        self.guarded(|| self.module.launch(launch))
+        self.context.guarded(|| self.module.launch(launch))
     }
 
     fn gemm(&self, gemm: &Gemm) -> Result<(), DeviceFault> {
-        self.guarded(|| self.cublaslt.gemm(gemm))
+        self.context.guarded(|| self.cublaslt.gemm(gemm))
     }
 
     fn convolution(
@@ -231,13 +235,31 @@ impl Driver for CudaDevice {
         data: &ConvolutionData,
     ) -> Result<ConvolutionOutcome, DeviceFault> {
         match &self.cudnn {
-            Ok(cudnn) => self.guarded(|| cudnn.convolve(shape, data)),
+            Ok(cudnn) => self.context.guarded(|| cudnn.convolve(shape, data)),
             Err(_) => Ok(ConvolutionOutcome::Unsupported),
         }
     }
 
+    fn graph(&self, operations: &[RecordedOperation]) -> Result<Box<dyn Graph>, DeviceFault> {
+        let mut operations = operations.iter();
+        let submit = || {
+            operations
+                .try_for_each(|recorded| recorded.resubmit(|operation| self.submit(operation)))
+        };
+        self.context.guarded_alone(|| {
+            match LaunchableGraph::capture(&self.context, &self.memory, submit) {
+                Ok(graph) => Ok(Box::new(graph) as Box<dyn Graph>),
+                Err(DeviceFault::Refused { call, reason }) if self.context.is_lost() => {
+                    Err(lost(&call, reason))
+                }
+                Err(fault) => Err(fault),
+            }
+        })
+    }
+
     fn memory(&self) -> MemoryInfo {
-        self.guarded(|| Ok(self.memory.bytes()))
+        self.context
+            .guarded(|| Ok(self.memory.bytes()))
             .unwrap_or(MemoryInfo { free: 0, total: 0 })
     }
 

@@ -116,13 +116,14 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             let pass = self.unet.record(input, Features::of(taps));
             let (loss, gradients, magnitude) =
                 feature_loss.evaluate(pass.outputs(), self.reduction());
-            return (loss, pass.backward(gradients, magnitude));
+            let gradient = pass.backward(gradients, magnitude);
+            return (loss.value(), gradient);
         }
         let pass = self.unet.record(input, NoiseAndFeatures::of(taps));
         let loss = self.loss(z, t, feature_loss, reference, pass.outputs());
         let (gradients, magnitude) = loss.to_outputs(pass.outputs());
-        let value = loss.motion.loss + loss.mask.as_ref().map_or(0.0, |mask| mask.loss);
         // The mask term depends on the latent directly and through the noise prediction.
-        (value, loss.with_direct(pass.backward(gradients, magnitude)))
+        let gradient = loss.with_direct(pass.backward(gradients, magnitude));
+        (loss.sum(), gradient)
     }
 }

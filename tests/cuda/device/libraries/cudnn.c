@@ -9,7 +9,7 @@
 #define VERSION 91002
 #endif
 
-enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000 };
+enum { SUCCESS = 0, BAD_PARAM = 2000, NOT_SUPPORTED = 3000, EXECUTION_FAILED = 5000 };
 
 static void die(const char *call, const char *why) {
     fprintf(stderr, "fake cuDNN: %s: %s\n", call, why);
@@ -42,7 +42,8 @@ const char *cudnnGetErrorString(int status) { return status / 1000 == 3 ? "CUDNN
 void cudnnGetLastErrorString(char *text, size_t size) { snprintf(text, size, "reported by the fake library"); }
 int cudnnCreate(void **handle) { begin(__func__); *handle = alive(); ++*alive(); return SUCCESS; }
 int cudnnDestroy(void *handle) { begin(__func__); (void)handle; --*alive(); return SUCCESS; }
-int cudnnSetStream(void *handle, void *stream) { (void)handle; return stream ? SUCCESS : BAD_PARAM; }
+static void *stream_of_handle;
+int cudnnSetStream(void *handle, void *stream) { (void)handle; stream_of_handle = stream; return stream ? SUCCESS : BAD_PARAM; }
 
 static void *create(size_t size) { ++*alive(); return calloc(1, size); }
 static int destroy(void *d) { --*alive(); free(d); return SUCCESS; }
@@ -125,18 +126,48 @@ static void to_x(int n, int i, int j, int k, int h, int v, int c, int r, int s, 
     m->sum[((n * m->x->h + h) * m->x->w + v) * m->x->c + c] += (double)*element(m->y, m->from, n, i, j, k) * *element(m->w, m->weight, k, r, s, c);
 }
 
+// FAKE_CAPTURE=function makes a convolution that is captured call a function of the driver that a capture does not permit, and
+// FAKE_CAPTURE=refuse makes it unsupported.
+static int captured(void) {
+    const char *text = getenv("FAKE_CAPTURE");
+    if (!text || !((int (*)(void))of_driver("fake_capturing"))()) return SUCCESS;
+    if (!strcmp(text, "refuse")) return NOT_SUPPORTED;
+    uint64_t address;
+    int status = !strcmp(text, "cuMemAlloc_v2") ? ((int (*)(uint64_t *, size_t))of_driver(text))(&address, 4) : ((int (*)(void *))of_driver(text))(stream_of_handle);
+    if (status != 900) die(text, "a capture must not permit it");
+    return EXECUTION_FAILED;
+}
+
+// A convolution with its own copies of what describes it.
+typedef struct { Tensor x, w, y; Geometry g; uint64_t from, weight, to, residual, bias, scratch; size_t bytes; float factor; int backward; } Convolution;
+static void convolve(void *data) {
+    Convolution *k = data;
+    Tensor *result = k->backward ? &k->x : &k->y;
+    size_t count = (size_t)(result->n * result->h * result->w * result->c);
+    Sums m = {&k->x, &k->w, &k->y, k->from, k->weight, calloc(count, 8)};
+    memory(k->scratch, k->bytes / 4);
+    each(&k->x, &k->w, &k->g, &k->y, k->backward ? to_x : to_y, &m);
+    for (size_t i = 0; i < count; i++) {
+        double rest = k->factor != 0 ? k->factor * memory(k->residual, count)[i] : 0;
+        if (k->bias) rest += memory(k->bias, (size_t)result->c)[i % (size_t)result->c];
+        memory(k->to, count)[i] = (float)(m.sum[i] + rest);
+    }
+    free(m.sum);
+}
+static int submit(Convolution convolution) {
+    int status = captured();
+    if (status) return status;
+    int (*submit)(void (*)(void *), void *, size_t) = of_driver("fake_submit");
+    return submit(convolve, &convolution, sizeof convolution) ? EXECUTION_FAILED : SUCCESS;
+}
+
 int cudnnConvolutionForward(void *handle, const float *alpha, Tensor *x, uint64_t from, Tensor *w, uint64_t weight, Geometry *g, int algorithm, uint64_t scratch, size_t bytes, const float *beta, Tensor *y, uint64_t to) {
     (void)handle;
     check(__func__, g, algorithm, scratch, bytes);
     int failure = short_of_memory(__func__);
     if (failure) return failure;
     if (*alpha != 1 || *beta != 0) die(__func__, "alpha must be 1 and beta 0");
-    size_t count = (size_t)(y->n * y->h * y->w * y->c);
-    Sums m = {x, w, y, from, weight, calloc(count, 8)};
-    each(x, w, g, y, to_y, &m);
-    for (size_t i = 0; i < count; i++) memory(to, count)[i] = (float)m.sum[i];
-    free(m.sum);
-    return SUCCESS;
+    return submit((Convolution){*x, *w, *y, *g, from, weight, to, 0, 0, scratch, bytes, 0, 0});
 }
 int cudnnConvolutionBiasActivationForward(void *handle, const float *alpha, Tensor *x, uint64_t from, Tensor *w, uint64_t weight, Geometry *g, int algorithm, uint64_t scratch, size_t bytes, const float *factor, Tensor *z, uint64_t residual, Tensor *b, uint64_t bias, Activation *a, Tensor *y, uint64_t to) {
     (void)handle;
@@ -145,15 +176,7 @@ int cudnnConvolutionBiasActivationForward(void *handle, const float *alpha, Tens
     if (failure) return failure;
     if (refuses("fused")) return NOT_SUPPORTED;
     if (*alpha != 1 || a->mode != 5 || b->n != 1 || b->h != 1 || b->w != 1 || b->c != y->c || memcmp(z, y, sizeof *z)) die(__func__, "inconsistent parameters");
-    size_t count = (size_t)(y->n * y->h * y->w * y->c);
-    Sums m = {x, w, y, from, weight, calloc(count, 8)};
-    each(x, w, g, y, to_y, &m);
-    for (size_t i = 0; i < count; i++) {
-        double rest = *factor != 0 ? *factor * memory(residual, count)[i] : 0;
-        memory(to, count)[i] = (float)(m.sum[i] + rest + memory(bias, (size_t)y->c)[i % (size_t)y->c]);
-    }
-    free(m.sum);
-    return SUCCESS;
+    return submit((Convolution){*x, *w, *y, *g, from, weight, to, residual, bias, scratch, bytes, *factor, 0});
 }
 int cudnnConvolutionBackwardData(void *handle, const float *alpha, Tensor *w, uint64_t weight, Tensor *y, uint64_t from, Geometry *g, int algorithm, uint64_t scratch, size_t bytes, const float *beta, Tensor *x, uint64_t to) {
     (void)handle;
@@ -161,12 +184,7 @@ int cudnnConvolutionBackwardData(void *handle, const float *alpha, Tensor *w, ui
     int failure = short_of_memory(__func__);
     if (failure) return failure;
     if (*alpha != 1 || *beta != 0) die(__func__, "alpha must be 1 and beta 0");
-    size_t count = (size_t)(x->n * x->h * x->w * x->c);
-    Sums m = {x, w, y, from, weight, calloc(count, 8)};
-    each(x, w, g, y, to_x, &m);
-    for (size_t i = 0; i < count; i++) memory(to, count)[i] = (float)m.sum[i];
-    free(m.sum);
-    return SUCCESS;
+    return submit((Convolution){*x, *w, *y, *g, from, weight, to, 0, 0, scratch, bytes, 0, 1});
 }
 
 #include "cudnn_graph.c"

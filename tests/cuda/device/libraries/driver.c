@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_PTX = 218, NOT_FOUND = 500, NOT_READY = 600 };
+enum {
+    SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NO_DEVICE = 100, INVALID_PTX = 218, ILLEGAL_STATE = 401, NOT_FOUND = 500, NOT_READY = 600,
+    CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901
+};
 
 static void die(const char *call, const char *why) {
     fprintf(stderr, "fake driver: %s: %s\n", call, why);
@@ -20,7 +23,7 @@ static long long setting(const char *name, long long fallback) {
 
 static int sticky;
 
-// FAKE_FAIL=function:code:n makes the n-th call of a function fail with that code. A code of 700 or more also fails every later call.
+// FAKE_FAIL=function:code:n makes the n-th call of a function fail with that code. A code from 700 to 799 also fails every later call.
 static int fails(const char *call) {
     static char name[64];
     static int code, after = -1;
@@ -29,7 +32,7 @@ static int fails(const char *call) {
     if (!text) return SUCCESS;
     if (after < 0 && sscanf(text, "%63[^:]:%d:%d", name, &code, &after) != 3) die(call, "FAKE_FAIL is not function:code:n");
     if (strcmp(name, call) || --after) return SUCCESS;
-    if (code >= 700) sticky = code;
+    if (code >= 700 && code < 800) sticky = code;
     return code;
 }
 
@@ -58,6 +61,52 @@ static int enter(const char *call) {
 }
 #define STREAM (&streams[current - retained])
 #define ENTER { int status = enter(__func__); if (status) return status; }
+
+// Capture. While the stream captures, its operations are nodes of a graph instead of running. A call that is not permitted then fails and
+// invalidates the capture: later operations fail, and so does the end of the capture, which has no graph.
+typedef struct { void (*run)(void *); void *data; size_t size; } Node;
+typedef struct { Node nodes[256]; int count; } Graph;
+static Graph *capture;
+static int invalidated, graphs;
+
+static int forbidden(void) {
+    if (!capture) return SUCCESS;
+    invalidated = 1;
+    return CAPTURE_UNSUPPORTED;
+}
+#define FORBIDDEN { int status = forbidden(); if (status) return status; }
+int fake_capturing(void) { return capture != 0; }
+
+static void append(Graph *graph, Node node) {
+    if (graph->count == 256) die("capture", "too many nodes");
+    void *data = malloc(node.size);
+    memcpy(data, node.data, node.size);
+    graph->nodes[graph->count++] = (Node){node.run, data, node.size};
+}
+static Graph *copy_of(const Graph *graph) {
+    Graph *copy = calloc(1, sizeof *copy);
+    for (int i = 0; i < graph->count; i++) append(copy, graph->nodes[i]);
+    graphs++;
+    return copy;
+}
+static void discard(Graph *graph) {
+    for (int i = 0; i < graph->count; i++) free(graph->nodes[i].data);
+    free(graph);
+    graphs--;
+}
+
+static void catch_up(void);
+// Runs an operation of the stream with its data, or makes it a node.
+int fake_submit(void (*run)(void *), void *data, size_t size) {
+    if (!capture) {
+        catch_up();
+        run(data);
+        return SUCCESS;
+    }
+    if (invalidated) return CAPTURE_INVALIDATED;
+    append(capture, (Node){run, data, size});
+    return SUCCESS;
+}
 
 // Memory.
 typedef struct { char *start; size_t bytes; int used, async; } Block;
@@ -112,10 +161,11 @@ void *fake_memory(const char *call, uint64_t address, size_t bytes) {
 }
 int fake_bound(void) { return current && *current; }
 
-int cuMemAllocAsync(uint64_t *address, size_t bytes, void *stream) { ENTER (void)stream; return fresh(address, bytes, 1); }
-int cuMemAlloc_v2(uint64_t *address, size_t bytes) { ENTER return fresh(address, bytes, 0); }
-int cuMemFreeAsync(uint64_t address, void *stream) { ENTER (void)stream; block_at(__func__, address, 1)->used = 0; return SUCCESS; }
-int cuMemFree_v2(uint64_t address) { ENTER block_at(__func__, address, 0)->used = 0; trim(); return SUCCESS; }
+// The driver captures an asynchronous allocation as a node, with which a graph cannot be launched twice. The program must not make one.
+int cuMemAllocAsync(uint64_t *address, size_t bytes, void *stream) { ENTER FORBIDDEN (void)stream; return fresh(address, bytes, 1); }
+int cuMemAlloc_v2(uint64_t *address, size_t bytes) { ENTER FORBIDDEN return fresh(address, bytes, 0); }
+int cuMemFreeAsync(uint64_t address, void *stream) { ENTER FORBIDDEN (void)stream; block_at(__func__, address, 1)->used = 0; return SUCCESS; }
+int cuMemFree_v2(uint64_t address) { ENTER FORBIDDEN block_at(__func__, address, 0)->used = 0; trim(); return SUCCESS; }
 int cuMemGetInfo_v2(size_t *bytes, size_t *total) { ENTER *total = limit(); *bytes = limit() - reserved; return SUCCESS; }
 int cuDeviceGetDefaultMemPool(void **pool, int device) { (void)device; *pool = &threshold; return fails(__func__); }
 int cuMemPoolSetAttribute(void *pool, int attribute, void *value) {
@@ -143,43 +193,48 @@ typedef struct { uint64_t to; const char *from; size_t count; } Late;
 static Late late[1024];
 static int late_count;
 static void catch_up(void) {
+    // Operations of a capture do not run.
+    if (capture) return;
     for (int i = 0; i < late_count; i++) memcpy((void *)late[i].to, late[i].from, late[i].count);
     late_count = 0;
 }
 
+typedef struct { uint64_t to; unsigned value; size_t count; int width; } Set;
+static void set(void *data) {
+    Set *s = data;
+    char *bytes = fake_memory("cuMemset", s->to, s->count * (size_t)s->width);
+    for (size_t i = 0; i < s->count; i++) memcpy(bytes + i * (size_t)s->width, &s->value, (size_t)s->width);
+}
 int cuMemsetD8Async(uint64_t to, unsigned char value, size_t count, void *stream) {
     ENTER
     if (stream != STREAM) return INVALID_VALUE;
-    catch_up();
-    memset(fake_memory(__func__, to, count), value, count);
-    return SUCCESS;
+    return fake_submit(set, &(Set){to, value, count, 1}, sizeof(Set));
 }
 int cuMemsetD16Async(uint64_t to, unsigned short value, size_t count, void *stream) {
     ENTER
     if (stream != STREAM) return INVALID_VALUE;
-    catch_up();
-    uint16_t *elements = fake_memory(__func__, to, 2 * count);
-    for (size_t i = 0; i < count; i++) elements[i] = value;
-    return SUCCESS;
+    return fake_submit(set, &(Set){to, value, count, 2}, sizeof(Set));
 }
 int cuMemsetD32Async(uint64_t to, unsigned value, size_t count, void *stream) {
     ENTER
     if (stream != STREAM) return INVALID_VALUE;
-    catch_up();
-    uint32_t *elements = fake_memory(__func__, to, 4 * count);
-    for (size_t i = 0; i < count; i++) elements[i] = value;
-    return SUCCESS;
+    return fake_submit(set, &(Set){to, value, count, 4}, sizeof(Set));
+}
+typedef struct { uint64_t to, from; size_t count; } Copy;
+static void copy(void *data) {
+    Copy *c = data;
+    memcpy(fake_memory("cuMemcpyDtoD", c->to, c->count), fake_memory("cuMemcpyDtoD", c->from, c->count), c->count);
 }
 int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t count, void *stream) {
     ENTER
     if (stream != STREAM) return INVALID_VALUE;
-    catch_up();
-    memcpy(fake_memory(__func__, to, count), fake_memory(__func__, from, count), count);
-    return SUCCESS;
+    return fake_submit(copy, &(Copy){to, from, count}, sizeof(Copy));
 }
-int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t count, void *stream) { ENTER (void)stream; catch_up(); memcpy(to, fake_memory(__func__, from, count), count); return SUCCESS; }
+// The driver captures copies of the host, too. The program must not make any: a graph would read the same host memory again.
+int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t count, void *stream) { ENTER FORBIDDEN (void)stream; catch_up(); memcpy(to, fake_memory(__func__, from, count), count); return SUCCESS; }
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t count, void *stream) {
     ENTER
+    FORBIDDEN
     (void)stream;
     fake_memory(__func__, to, count);
     if (late_count == 1024) die(__func__, "too many copies");
@@ -220,14 +275,47 @@ int cuDevicePrimaryCtxRelease_v2(int device) {
     for (int i = 0; i < 8; i++) if (retained[i]) return SUCCESS;
     for (int i = 0; i < block_count && !sticky; i++) if (blocks[i].used) die(__func__, "memory was leaked");
     for (int i = 0; i < 8 && !sticky; i++) if (streams[i]) die(__func__, "a stream was leaked");
-    if (!sticky && (locked || modules || fake_library_handles)) die(__func__, "a resource was leaked");
+    if (!sticky && (locked || modules || graphs || fake_library_handles)) die(__func__, "a resource was leaked");
     return sticky;
 }
 int cuCtxSetCurrent(void *handle) { if (!*(int *)handle) return 201; current = handle; return fails(__func__); }
 int cuStreamCreate(void **stream, unsigned flags) { ENTER if (flags != 1) return INVALID_VALUE; ++*STREAM; *stream = STREAM; return SUCCESS; }
 int cuStreamDestroy_v2(void *stream) { ENTER if (stream != STREAM) return INVALID_VALUE; --*STREAM; return SUCCESS; }
-int cuStreamSynchronize(void *stream) { ENTER if (stream != STREAM) return INVALID_VALUE; catch_up(); return SUCCESS; }
-int cuStreamQuery(void *stream) { ENTER if (stream != STREAM) return INVALID_VALUE; return NOT_READY; }
+int cuStreamSynchronize(void *stream) { ENTER FORBIDDEN if (stream != STREAM) return INVALID_VALUE; catch_up(); return SUCCESS; }
+int cuStreamQuery(void *stream) { ENTER FORBIDDEN if (stream != STREAM) return INVALID_VALUE; return NOT_READY; }
+
+int cuStreamBeginCapture_v2(void *stream, int mode) {
+    ENTER
+    if (stream != STREAM) return INVALID_VALUE;
+    if (mode != 1) die(__func__, "the mode must be that of a thread");
+    if (capture) return ILLEGAL_STATE;
+    capture = calloc(1, sizeof *capture);
+    graphs++;
+    invalidated = 0;
+    return SUCCESS;
+}
+int cuStreamEndCapture(void *stream, Graph **graph) {
+    int status = enter(__func__);
+    if (stream != STREAM) return INVALID_VALUE;
+    if (!capture) return ILLEGAL_STATE;
+    if (!status && invalidated) status = CAPTURE_INVALIDATED;
+    *graph = status ? 0 : capture;
+    if (status) discard(capture);
+    capture = 0;
+    return status;
+}
+int cuGraphInstantiateWithFlags(Graph **handle, Graph *graph, unsigned long long flags) { ENTER if (flags || !graph) return INVALID_VALUE; *handle = copy_of(graph); return SUCCESS; }
+int cuGraphDestroy(Graph *graph) { ENTER discard(graph); return SUCCESS; }
+int cuGraphExecDestroy(Graph *handle) { ENTER discard(handle); return SUCCESS; }
+int cuGraphLaunch(Graph *handle, void *stream) {
+    ENTER
+    FORBIDDEN
+    if (stream != STREAM) return INVALID_VALUE;
+    catch_up();
+    for (int i = 0; i < handle->count; i++) handle->nodes[i].run(handle->nodes[i].data);
+    return SUCCESS;
+}
+
 int cuGetErrorName(int code, const char **text) { *text = code == 700 ? "CUDA_ERROR_ILLEGAL_ADDRESS" : code == INVALID_PTX ? "CUDA_ERROR_INVALID_PTX" : 0; return *text ? SUCCESS : INVALID_VALUE; }
 int cuGetErrorString(int code, const char **text) { *text = code == 700 ? "an illegal memory access was encountered" : 0; return *text ? SUCCESS : INVALID_VALUE; }
 
@@ -265,15 +353,18 @@ int cuModuleGetFunction(void **function, void *module, const char *name) {
 }
 int cuFuncGetAttribute(int *value, int attribute, void *function) { ENTER (void)function; *value = attribute == 0 ? 512 : attribute == 1 ? 1024 : -1; return *value < 0 ? INVALID_VALUE : SUCCESS; }
 int cuFuncSetAttribute(void *function, int attribute, int value) { ENTER if (attribute != 8 || value + 1024 > 227 << 10) return INVALID_VALUE; ((Function *)function)->shared = value + 1024; return SUCCESS; }
+typedef struct { uint64_t to; unsigned count; float value; } Add;
+static void add(void *data) {
+    Add *a = data;
+    float *elements = fake_memory("cuLaunchKernel", a->to, 4 * (size_t)a->count);
+    for (size_t i = 0; i < a->count; i++) elements[i] += factor * a->value;
+}
+static void nothing(void *data) { (void)data; }
 int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned tx, unsigned ty, unsigned tz, unsigned shared, void *stream, void **arguments, void **extra) {
     ENTER
     if (stream != STREAM || extra || !x || !y || !z || !tx || ty != 1 || tz != 1) return INVALID_VALUE;
     if ((int)shared + 1024 > ((Function *)function)->shared || tx > 512) return INVALID_VALUE;
-    catch_up();
     const char *name = ((Function *)function)->name;
-    if (strcmp(name, "add_value") && strcmp(name, "attention_add")) return SUCCESS;
-    size_t count = *(unsigned *)arguments[1];
-    float *elements = fake_memory(__func__, *(uint64_t *)arguments[0], 4 * count);
-    for (size_t i = 0; i < count; i++) elements[i] += factor * *(float *)arguments[2];
-    return SUCCESS;
+    if (strcmp(name, "add_value") && strcmp(name, "attention_add")) return fake_submit(nothing, "", 1);
+    return fake_submit(add, &(Add){*(uint64_t *)arguments[0], *(unsigned *)arguments[1], *(float *)arguments[2]}, sizeof(Add));
 }

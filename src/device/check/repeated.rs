@@ -1,0 +1,82 @@
+//! Passes that are repeated with other inputs, as a drag and a LoRA's training repeat them.
+//!
+//! A device with CUDA graphs submits the first run of a pass, records the second, makes a graph in the third and launches it again in the fourth.
+//! A graph that does not follow its inputs, or computes something else, shows in the last runs alone, so that each run is compared.
+
+use super::NetworkResult;
+use super::networks::{
+    AWAY, MAGNITUDE, Results, SIDE, STAGES, gradient_of, network, random, schedule, tokens,
+};
+use crate::diffusion::finetune::{self, Subject};
+use crate::diffusion::{NoiseSource, Seeded};
+use crate::error::Result;
+use crate::interrupt::Interrupt;
+use crate::kernels::Backend;
+use crate::kernels::comparison::Numbers;
+use crate::model::unet::{AdapterPlace, Input, Network, NoiseAndFeatures};
+use crate::nn::{Shape, Tensor};
+
+/// Runs of each pass.
+const RUNS: u64 = 4;
+/// Timestep of the first run; the others follow at this distance.
+const TIMESTEP: f64 = 201.0;
+/// Rank of the LoRA.
+const RANK: usize = 4;
+
+/// Runs a recorded pass of one picture forward and backward, and steps of a LoRA with two timesteps each.
+pub(super) fn repeated<B: Backend>(backend: &B) -> Result<Vec<NetworkResult>> {
+    // The device knows no pass from before.
+    backend.trim();
+    let mut results = Results::default();
+    let (mut unet, context) = (network(backend)?, tokens(backend));
+    let prompt = unet.prepare(&context);
+    let latent = |run: u64| random(backend, 20 + run, Shape::new(1, SIDE, SIDE, 4));
+    for run in 0..RUNS {
+        let (z, timestep) = (latent(run), TIMESTEP * (run + 1) as f64);
+        let input = Input::at(&z, timestep, &prompt);
+        let pass = unet.record(input, NoiseAndFeatures::of(&STAGES[1..]));
+        let (noise, features) = pass.outputs().clone();
+        let gradients = [(30, &noise), (40, &features[0])];
+        let [of_noise, of_features] = gradients.map(|(seed, map)| gradient_of(seed + run, map));
+        let gradient = pass.backward((of_noise, vec![of_features]), MAGNITUDE);
+        let outputs = [
+            ("noise prediction", noise),
+            ("gradient of the latents", gradient),
+        ];
+        for (name, output) in outputs {
+            results.push(of_run("pass", run, name), output.to_host());
+        }
+    }
+    let places = unet.attach_adapters(RANK);
+    let length = places.iter().map(AdapterPlace::len).sum();
+    let (never, schedule) = (Interrupt::never(), schedule());
+    for run in 0..RUNS {
+        let parameters = Numbers::new(50 + run).spread(length, AWAY);
+        let parameters = Tensor::vector(backend, parameters);
+        unet.merge_adapters(&parameters);
+        let z = latent(run);
+        let draws = Seeded::new(run).fine_tuning(2, z.shape().len(), schedule.timesteps());
+        let subject = Subject {
+            latent: &z,
+            context: &context,
+        };
+        let (timesteps, numbers) = (&draws.timesteps, &draws.noise);
+        let (loss, gradient) = finetune::gradient(
+            &unet,
+            &schedule,
+            &subject,
+            &parameters,
+            timesteps,
+            numbers,
+            &never,
+        )?;
+        results.push(of_run("LoRA step", run, "loss"), vec![loss as f32]);
+        results.push(of_run("LoRA step", run, "gradient"), gradient.to_host());
+    }
+    Ok(results.into_list())
+}
+
+/// Returns the name of a result of a run.
+fn of_run(what: &str, run: u64, name: &str) -> String {
+    format!("repeated {what}, run {}, {name}", run + 1)
+}
