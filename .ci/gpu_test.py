@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Tests of .ci/gpu that need Python alone: python3 .ci/gpu_test.py"""
-import argparse, contextlib, importlib.machinery, importlib.util, io, json, os, pathlib, sys, tempfile, unittest
+import argparse, contextlib, importlib.machinery, importlib.util, io, json, os, pathlib, sys, tempfile, unittest, zipfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.dont_write_bytecode = True
@@ -117,10 +117,51 @@ class Budget(unittest.TestCase):
         self.assertIn("broken", s.results["failed: demo"])
         self.assertTrue(s.gates["fast"]["holds"])
 
+    def test_a_command_that_fails_is_reported_with_its_error(self):
+        s = session(self.folder.name, 60)
+        broken = [sys.executable, "-c", "import sys; print('{}'); print('a warning', file=sys.stderr); sys.exit('no such package')"]
+        self.quietly(lambda: gpu.run_parts(s, ["others"], {"others": lambda: self.assertIsNone(s.json("peer", broken))}))
+        self.assertEqual(s.failed, ["peer: exit status 1: no such package"])
+        self.assertIn("failed: peer: exit status 1: no such package", (s.final / "report.md").read_text())
+        self.assertEqual(json.loads((s.final / "results.json").read_text())["failed"], s.failed)
+
     def test_a_gate_without_a_value_fails(self):
         s = session(self.folder.name, 60)
         self.assertEqual(self.quietly(lambda: gpu.run_parts(s, ["demo"], {"demo": lambda: s.gate("measured", None, lambda v: True)})), 1)
         self.assertEqual(self.quietly(lambda: gpu.run_parts(session(self.folder.name, 60), ["demo"], {"demo": lambda: None})), 0)
+
+
+class Packages(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def metadata(self, name):
+        return f"{name}-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: 1.0\n"
+
+    def wheel(self, name):
+        with zipfile.ZipFile(self.folder / f"{name}-1.0-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{name}.py", "")
+            wheel.writestr(*self.metadata(name))
+
+    def test_only_packages_that_the_machine_lacks_are_unpacked(self):
+        installed = self.folder / "installed"
+        path, text = self.metadata("dragnext_present_package")
+        (installed / path).parent.mkdir(parents=True)
+        (installed / path).write_text(text)
+        sys.path.insert(0, str(installed))
+        self.addCleanup(sys.path.remove, str(installed))
+        self.wheel("dragnext_present_package")
+        self.wheel("dragnext_absent_package")
+        target = self.folder / "unpacked"
+        (target / "of_an_earlier_run").mkdir(parents=True)
+        self.assertEqual(gpu.unpack(self.folder, target), target)
+        self.assertEqual(sorted(p.name for p in target.iterdir()), ["dragnext_absent_package-1.0.dist-info", "dragnext_absent_package.py"])
+
+    def test_a_folder_without_wheels_is_an_error(self):
+        with self.assertRaises(SystemExit):
+            gpu.unpack(self.folder, self.folder / "unpacked")
 
 
 if __name__ == "__main__":

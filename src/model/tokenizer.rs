@@ -3,37 +3,20 @@
 //! are those of `tokenizer.json`.
 
 mod added;
+mod embedding_words;
 mod files;
+mod pipeline;
 
-use std::collections::BTreeMap;
-
-use tokenizers::models::bpe::{BPE, Merges, Vocab};
-use tokenizers::normalizers::replace::ReplacePattern;
-use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence as Normalizers};
-use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::sequence::Sequence as Splits;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::processors::roberta::RobertaProcessing;
-use tokenizers::{
-    AddedToken, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizedString,
-    PreTokenizer, SplitDelimiterBehavior,
-};
+use tokenizers::AddedToken;
 
 use super::embedding::Embedding;
 use super::source::Source;
 use crate::error::{Error, ErrorKind, Result};
 use added::AddedTokens;
+use embedding_words::EmbeddingWords;
 use files::{Files, damaged, pad_token};
-
-/// The first token of every prompt.
-const START: &str = "<|startoftext|>";
-/// The last token of every prompt, which also replaces unknown bytes.
-const END: &str = "<|endoftext|>";
-/// The suffix of the last byte pair of a word.
-const END_OF_WORD: &str = "</w>";
-/// The words of a prompt: marks, English contractions, letters, single digits, runs of anything else (`simple_tokenizer.py` of openai/CLIP).
-const WORDS: &str =
-    r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+pub use pipeline::least_tokens;
+use pipeline::{END, START, clip};
 
 /// Converts prompts to tokens.
 #[derive(Debug)]
@@ -41,8 +24,7 @@ pub struct Tokenizer {
     pairs: tokenizers::Tokenizer,
     end: u32,
     pad: u32,
-    /// The tokens of embeddings, each with the number of its vectors: it stands for itself and those that follow it.
-    several: BTreeMap<u32, u32>,
+    embeddings: EmbeddingWords,
     location: String,
 }
 
@@ -109,33 +91,15 @@ impl Tokenizer {
                 format!("the token `{pad_token}` is missing"),
             )
         })?;
-        let last = vocabulary.values().max().copied().unwrap_or_default();
-        if !embeddings.is_empty() && last as usize >= rows {
-            return Err(damaged(
-                vocabulary_path,
-                format!("it has the token {last}, the text encoder has {rows} tokens"),
-            ));
-        }
-        let mut several = BTreeMap::new();
-        let mut next = rows as u32;
-        for embedding in embeddings {
-            let token = embedding.token();
-            let lower = token.to_lowercase();
-            let known = [token, &lower, &format!("{lower}{END_OF_WORD}")];
-            if known.iter().any(|word| vocabulary.contains_key(*word)) {
-                return Err(Error::Setting {
-                    name: "embedding".into(),
-                    value: token.to_owned(),
-                    reason: "is in the vocabulary already; give another word as `FILE:WORD`, such as `FILE:<my-word>`".into(),
-                });
-            }
-            vocabulary.insert(token.to_owned(), next);
-            several.insert(next, embedding.vectors() as u32);
-            next += embedding.vectors() as u32;
-        }
+        let words = EmbeddingWords::add_to(&mut vocabulary, embeddings, rows, |reason| {
+            damaged(vocabulary_path, reason)
+        })?;
         let mut tokens = added.tokens(&[START, END, &pad_token]);
-        let words = embeddings.iter().map(Embedding::token);
-        tokens.extend(words.map(|word| AddedToken::from(word, false)));
+        tokens.extend(
+            embeddings
+                .iter()
+                .map(|embedding| AddedToken::from(embedding.token(), false)),
+        );
         let pairs = clip(
             vocabulary.into_iter().collect(),
             merges,
@@ -148,7 +112,7 @@ impl Tokenizer {
             pairs,
             end,
             pad,
-            several,
+            embeddings: words,
             location: source.location(vocabulary_path),
         })
     }
@@ -161,7 +125,10 @@ impl Tokenizer {
     pub fn encode(&self, prompt: &str, limit: usize) -> Result<Vec<u32>> {
         let encoding = self.pairs.encode_fast(prompt, true);
         let encoding = encoding.map_err(|error| self.fault(&*error))?;
-        let all = encoding.get_ids().iter().flat_map(|id| self.each(*id));
+        let all = encoding
+            .get_ids()
+            .iter()
+            .flat_map(|id| self.embeddings.each(*id));
         let mut tokens: Vec<u32> = all.take(limit + 1).collect();
         if tokens.len() > limit {
             tokens.truncate(limit.saturating_sub(1));
@@ -180,7 +147,7 @@ impl Tokenizer {
         let encoding = encoding.map_err(|error| self.fault(&*error))?;
         let (mut tokens, mut first) = (0, None);
         for (id, (start, _)) in encoding.get_ids().iter().zip(encoding.get_offsets()) {
-            tokens += self.each(*id).count();
+            tokens += self.embeddings.each(*id).count();
             if tokens >= limit && first.is_none() {
                 first = Some(*start);
             }
@@ -198,23 +165,13 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn absent_embeddings(&self, prompt: &str) -> Result<Vec<String>> {
-        if self.several.is_empty() {
+        if self.embeddings.is_empty() {
             return Ok(Vec::new());
         }
         let encoding = self.pairs.encode_fast(prompt, false);
         let encoding = encoding.map_err(|error| self.fault(&*error))?;
-        let absent = self
-            .several
-            .keys()
-            .filter(|id| !encoding.get_ids().contains(id));
-        Ok(absent
-            .filter_map(|id| self.pairs.id_to_token(*id))
-            .collect())
-    }
-
-    /// Returns the tokens that a token stands for.
-    fn each(&self, id: u32) -> std::ops::Range<u32> {
-        id..id + self.several.get(&id).copied().unwrap_or(1)
+        let absent = self.embeddings.absent(encoding.get_ids());
+        Ok(absent.filter_map(|id| self.pairs.id_to_token(id)).collect())
     }
 
     fn fault(&self, error: &(dyn std::error::Error + Send + Sync)) -> Error {
@@ -233,138 +190,9 @@ impl Tokenizer {
     }
 }
 
-/// Builds the tokenizer with the steps of transformers' `CLIPTokenizer`, in its order. The padding token
-/// is one that no word contains, also where it stands in a prompt: Stable Diffusion 2 pads with `!`.
-fn clip(
-    vocabulary: Vocab,
-    merges: Merges,
-    [start, end]: [u32; 2],
-    pad: String,
-    added: Vec<AddedToken>,
-) -> tokenizers::Result<tokenizers::Tokenizer> {
-    let pairs = BPE::builder()
-        .vocab_and_merges(vocabulary, merges)
-        .continuing_subword_prefix(String::new())
-        .end_of_word_suffix(END_OF_WORD.into())
-        .unk_token(END.into())
-        .build()?;
-    let mut tokenizer = tokenizers::Tokenizer::new(pairs);
-    tokenizer.with_normalizer(Some(normalizers()?))?;
-    tokenizer.with_pre_tokenizer(Some(Splits::new(vec![
-        words()?.into(),
-        ByteLevel::new(false, true, true).into(),
-    ])));
-    let marks = RobertaProcessing::new((END.into(), end), (START.into(), start));
-    tokenizer.with_post_processor(Some(marks.trim_offsets(false).add_prefix_space(false)));
-    let special = [START.to_owned(), END.to_owned(), pad];
-    tokenizer.add_special_tokens(special.map(|mark| AddedToken::from(mark, true)))?;
-    tokenizer.add_tokens(added)?;
-    Ok(tokenizer)
-}
-
-/// The form in which a prompt is split: composed letters, single spaces, lower case.
-fn normalizers() -> tokenizers::Result<Normalizers> {
-    let spaces = Replace::new(ReplacePattern::Regex(r"\s+".into()), " ")?;
-    Ok(Normalizers::new(vec![
-        NFC.into(),
-        spaces.into(),
-        Lowercase.into(),
-    ]))
-}
-
-/// Splits a prompt into words.
-fn words() -> tokenizers::Result<Split> {
-    Split::new(
-        SplitPattern::Regex(WORDS.into()),
-        SplitDelimiterBehavior::Removed,
-        true,
-    )
-}
-
-/// Returns the least number of tokens, with start and end, that a prompt has whatever the vocabulary is: one for each word.
-pub fn least_tokens(prompt: &str) -> usize {
-    let count = || -> tokenizers::Result<usize> {
-        let mut text = NormalizedString::from(prompt);
-        normalizers()?.normalize(&mut text)?;
-        let mut splits = PreTokenizedString::from(text);
-        words()?.pre_tokenize(&mut splits)?;
-        let found = splits.get_splits(OffsetReferential::Normalized, OffsetType::Byte);
-        Ok(found.len())
-    };
-    // The expressions are valid, so nothing fails.
-    2 + count().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
-    use safetensors::tensor::{Dtype, TensorView, serialize};
-    use serde_json::Value;
-
-    use super::files::{WHOLE, parse_merges};
     use super::*;
-
-    #[test]
-    fn merges_are_two_byte_pairs_per_line() {
-        let merges = parse_merges("#version: 0.2\na b\n# #</w>\n").expect("two valid lines");
-        assert_eq!(
-            merges,
-            [("a".into(), "b".into()), ("#".into(), "#</w>".into())]
-        );
-        assert_eq!(
-            parse_merges("a b\nab\n"),
-            Err("line 2 is not two byte pairs: `ab`".into())
-        );
-    }
-
-    #[test]
-    fn a_prompt_has_at_least_one_token_for_each_word() {
-        for (prompt, least) in [
-            ("", 2),
-            ("  ", 2),
-            ("A cat  on\na sofa", 7),
-            ("it's 42 (loud)!?", 9),
-            ("cafe\u{301}", 3),
-            ("<|endoftext|>", 3),
-        ] {
-            assert_eq!(least_tokens(prompt), least, "{prompt:?}");
-        }
-        let tiny = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny");
-        let source = Source::from_folder(tiny.as_ref()).expect("the fixture is a folder");
-        let tokenizer = Tokenizer::load(&source).expect("the fixture has a tokenizer");
-        for prompt in ["a cat, on a sofa: 1234", "l'\u{e9}t\u{e9} n'est pas fini"] {
-            let encoding = tokenizer.pairs.encode(prompt, true).expect("a prompt");
-            assert!(encoding.len() >= least_tokens(prompt), "{prompt}");
-        }
-    }
-
-    #[test]
-    fn both_forms_of_merges_give_the_tokenizer_of_separate_files() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let tokenizers = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny/tokenizer");
-        let source = |path: &std::path::Path| Source::from_folder(path).expect("a folder");
-        let expected = Tokenizer::load_from(&source(tokenizers.as_ref()), "")
-            .expect("the fixture has both files");
-        let text = std::fs::read_to_string(format!("{tokenizers}/tokenizer.json"))
-            .expect("the fixture has this file");
-        let mut whole: Value = serde_json::from_str(&text).expect("it is JSON");
-        let prompt = "a red disc, naïve 東京's CAT";
-        let expected = expected.encode(prompt, 77).expect("a short prompt");
-        for joined in [false, true] {
-            if joined {
-                let merges = whole["model"]["merges"].as_array_mut().expect("a list");
-                for merge in merges {
-                    let word = |index: usize| merge[index].as_str().unwrap_or_default();
-                    *merge = format!("{} {}", word(0), word(1)).into();
-                }
-            }
-            std::fs::write(folder.path().join(WHOLE), whole.to_string()).expect("a small file");
-            let found = Tokenizer::load_from(&source(folder.path()), "").expect("the same");
-            assert_eq!(found.encode(prompt, 77).expect("a short prompt"), expected);
-        }
-        std::fs::write(folder.path().join(WHOLE), "{}").expect("a small file");
-        let error = Tokenizer::load_from(&source(folder.path()), "").expect_err("no model");
-        assert_eq!(error.kind(), ErrorKind::WeightsDamaged);
-    }
 
     #[test]
     fn a_prompt_is_padded_or_cut_to_the_limit() {
@@ -384,42 +212,5 @@ mod tests {
             (excess.tokens, excess.limit, &*excess.text),
             (whole, 3, "cat")
         );
-    }
-
-    #[test]
-    fn words_of_embeddings_stand_for_all_their_vectors() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let embedding = |name: &str, vectors: usize, word| {
-            let path = folder.path().join(name);
-            let bytes = 1f32.to_le_bytes().repeat(4 * vectors);
-            let shape = vec![vectors, 4];
-            let view = TensorView::new(Dtype::F32, shape, &bytes).expect("of this shape");
-            let bytes = serialize([("emb_params", view)], None).expect("serialise");
-            std::fs::write(&path, bytes).expect("write the file");
-            Embedding::open(&path, word, 4).expect("an embedding")
-        };
-        let two = embedding("my-toy.safetensors", 2, None);
-        let one = embedding("x.safetensors", 1, Some("<Z>"));
-        let load = |embeddings: &[Embedding]| Tokenizer::load_with(&Source::Demo, embeddings, 5000);
-        let tokenizer = load(&[two.clone(), one]).expect("new words");
-        let plain = load(&[])
-            .expect("no words")
-            .encode("a cat", 8)
-            .expect("tokens");
-        let found = tokenizer.encode("a MY-toy cat <z>", 12).expect("tokens");
-        let count = tokenizer.words(&plain);
-        assert_eq!(found[..2], plain[..2]);
-        assert_eq!(found[2..4], [5000, 5001]);
-        assert_eq!(found[4..count + 2], plain[2..count]);
-        assert_eq!(found[count + 2..count + 4], [5002, tokenizer.end]);
-        for embeddings in [
-            vec![embedding("a.safetensors", 1, None)],
-            vec![two.clone(), two],
-        ] {
-            assert_eq!(
-                load(&embeddings).expect_err("known").kind(),
-                ErrorKind::Setting
-            );
-        }
     }
 }

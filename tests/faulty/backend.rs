@@ -6,6 +6,7 @@ use dragnext::kernels::{
     AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
 };
 
+use super::table::{inner, returned, written};
 use super::{Fault, Faulty};
 
 /// The gradients side by side that [`Backend::self_attention_backward`] returns.
@@ -21,32 +22,120 @@ impl<B: Backend> Backend for Faulty<B> {
     type ConvWeight = B::ConvWeight;
     type Points = B::Points;
 
+    inner! {
+        fn trim();
+        fn arithmetic() -> String;
+        fn description() -> String;
+        fn cells_at_once() -> usize;
+        fn wait();
+        fn launches() -> Option<u64>;
+        fn fuses_shift() -> bool;
+        fn prefers_large_calls() -> bool;
+        fn refused_convolutions() -> Vec<String>;
+        fn peak_bytes() -> Option<u64>;
+        fn uninit(len: usize) -> B::Buffer;
+        fn uninit_like(model: &B::Buffer, len: usize) -> B::Buffer;
+    }
+
+    returned! {
+        fn zeros(len: usize);
+        fn upload(data: Vec<f32>);
+        fn duplicate(buffer: &B::Buffer);
+        fn sample(channels: usize, map: &B::Buffer, points: &B::Points);
+    }
+
+    written! {
+        fn matmul(
+            factor: f32, a: Matrix<B::Buffer>, b: Matrix<B::Buffer>, add: bool, c: &mut B::Buffer,
+            c_offset: usize,
+        ) writes c as "matmul";
+        fn matmuls<const N: usize>(
+            factor: f32, products: [Factors<B::Buffer>; N], add: bool, c: &mut B::Buffer,
+            c_offsets: [usize; N],
+        ) writes c as "matmuls";
+        fn linear(
+            rows: Range<usize>, x: &B::Buffer, weight: &B::LinearWeight, bias: Option<&B::Buffer>,
+            residual: Option<&B::Buffer>, y: &mut B::Buffer,
+        ) writes y as "linear";
+        fn linear_backward(
+            rows: Range<usize>, dy: &B::Buffer, weight: &B::LinearWeight, add: bool,
+            dx: &mut B::Buffer,
+        ) writes dx as "linear_backward";
+        fn linears_backward<const N: usize>(
+            rows: Range<usize>, outputs: usize, dy: &B::Buffer, weights: [&B::LinearWeight; N],
+            dx: &mut B::Buffer,
+        ) writes dx as "linears_backward";
+
+        fn combine(a: f32, y: &mut B::Buffer, b: f32, x: &B::Buffer) writes y as "combine";
+        fn sum_pictures(x: &B::Buffer, y: &mut B::Buffer) writes y as "sum_pictures";
+        fn select(mask: &B::Buffer, x: &B::Buffer, y: &mut B::Buffer) writes y as "select";
+
+        fn conv(
+            shape: &ConvShape, x: &B::Buffer, weight: &B::ConvWeight, added: Added<B::Buffer>,
+            y: &mut B::Buffer,
+        ) writes y as "conv";
+        fn conv_backward(
+            shape: &ConvShape, dy: &B::Buffer, weight: &B::ConvWeight, dx: &mut B::Buffer,
+        ) writes dx as "conv_backward";
+
+        fn group_norm(
+            shape: &GroupShape, x: &B::Buffer, weight: &B::Buffer, bias: &B::Buffer, silu: bool,
+            stats: &mut B::Buffer, y: &mut B::Buffer,
+        ) writes y as "group_norm", stats as "group_norm stats";
+        fn group_norm_backward(
+            shape: &GroupShape, x: &B::Buffer, weight: &B::Buffer, bias: &B::Buffer, silu: bool,
+            stats: &B::Buffer, dy: &B::Buffer, residual: Option<&B::Buffer>, dx: &mut B::Buffer,
+        ) writes dx as "group_norm_backward";
+        fn group_norm_joined(
+            shape: &GroupShape, parts: [(&B::Buffer, usize); 2], weight: &B::Buffer,
+            bias: &B::Buffer, silu: bool, joined: &mut B::Buffer, stats: &mut B::Buffer,
+            y: &mut B::Buffer,
+        ) writes
+            y as "group_norm_joined",
+            stats as "group_norm_joined stats",
+            joined as "group_norm_joined maps";
+        fn layer_norm(
+            channels: usize, eps: f32, x: &B::Buffer, weight: &B::Buffer, bias: &B::Buffer,
+            y: &mut B::Buffer,
+        ) writes y as "layer_norm";
+        fn layer_norm_backward(
+            channels: usize, eps: f32, x: &B::Buffer, weight: &B::Buffer, dy: &B::Buffer,
+            residual: Option<&B::Buffer>, dx: &mut B::Buffer,
+        ) writes dx as "layer_norm_backward";
+
+        fn attention(
+            shape: &AttentionShape, sources: &[usize], q: &B::Buffer, k: &B::Buffer, v: &B::Buffer,
+            stats: &mut B::Buffer, o: &mut B::Buffer,
+        ) writes o as "attention", stats as "attention stats";
+
+        fn silu(x: &B::Buffer, y: &mut B::Buffer) writes y as "silu";
+        fn silu_backward(x: &B::Buffer, dy: &B::Buffer, dx: &mut B::Buffer)
+            writes dx as "silu_backward";
+        fn geglu(channels: usize, x: &B::Buffer, y: &mut B::Buffer) writes y as "geglu";
+        fn geglu_backward(channels: usize, x: &B::Buffer, dy: &B::Buffer, dx: &mut B::Buffer)
+            writes dx as "geglu_backward";
+
+        fn upsample(
+            channels: usize, from: [usize; 2], to: [usize; 2], x: &B::Buffer, y: &mut B::Buffer,
+        ) writes y as "upsample";
+        fn upsample_backward(
+            channels: usize, from: [usize; 2], to: [usize; 2], dy: &B::Buffer, dx: &mut B::Buffer,
+        ) writes dx as "upsample_backward";
+        fn copy_columns(
+            count: usize, x: &B::Buffer, x_channels: usize, from: usize, y: &mut B::Buffer,
+            y_channels: usize, to: usize,
+        ) writes y as "copy_columns";
+        fn scatter(channels: usize, values: &B::Buffer, points: &B::Points, map: &mut B::Buffer)
+            writes map as "scatter";
+
+        fn adam(
+            step: &AdamStep, gradient: &B::Buffer, first: &mut B::Buffer, second: &mut B::Buffer,
+            parameter: &mut B::Buffer,
+        ) writes first as "adam first", second as "adam second", parameter as "adam";
+    }
+
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         self.inner.run(work)
-    }
-
-    fn trim(&self) {
-        self.inner.trim();
-    }
-
-    fn arithmetic(&self) -> String {
-        self.inner.arithmetic()
-    }
-
-    fn description(&self) -> String {
-        self.inner.description()
-    }
-
-    fn cells_at_once(&self) -> usize {
-        self.inner.cells_at_once()
-    }
-
-    fn wait(&self) {
-        self.inner.wait();
-    }
-
-    fn launches(&self) -> Option<u64> {
-        self.inner.launches()
     }
 
     fn in_f32(&self) -> Self {
@@ -56,40 +145,8 @@ impl<B: Backend> Backend for Faulty<B> {
         }
     }
 
-    fn fuses_shift(&self) -> bool {
-        self.inner.fuses_shift()
-    }
-
     fn rounds_factors(&self) -> bool {
         self.inner.rounds_factors() && !self.is_wrong("rounds_factors")
-    }
-
-    fn prefers_large_calls(&self) -> bool {
-        self.inner.prefers_large_calls()
-    }
-
-    fn refused_convolutions(&self) -> Vec<String> {
-        self.inner.refused_convolutions()
-    }
-
-    fn peak_bytes(&self) -> Option<u64> {
-        self.inner.peak_bytes()
-    }
-
-    fn uninit(&self, len: usize) -> B::Buffer {
-        self.inner.uninit(len)
-    }
-
-    fn uninit_like(&self, model: &B::Buffer, len: usize) -> B::Buffer {
-        self.inner.uninit_like(model, len)
-    }
-
-    fn zeros(&self, len: usize) -> B::Buffer {
-        self.spoiled("zeros", self.inner.zeros(len))
-    }
-
-    fn upload(&self, data: Vec<f32>) -> B::Buffer {
-        self.spoiled("upload", self.inner.upload(data))
     }
 
     fn download(&self, buffer: &B::Buffer) -> Vec<f32> {
@@ -98,10 +155,6 @@ impl<B: Backend> Backend for Faulty<B> {
             self.fault.apply(&mut values);
         }
         values
-    }
-
-    fn duplicate(&self, buffer: &B::Buffer) -> B::Buffer {
-        self.spoiled("duplicate", self.inner.duplicate(buffer))
     }
 
     fn compact(&self, x: &B::Buffer, factor: f32) -> Option<B::Buffer> {
@@ -143,19 +196,6 @@ impl<B: Backend> Backend for Faulty<B> {
         }
     }
 
-    fn matmul(
-        &self,
-        factor: f32,
-        a: Matrix<B::Buffer>,
-        b: Matrix<B::Buffer>,
-        add: bool,
-        c: &mut B::Buffer,
-        c_offset: usize,
-    ) {
-        self.inner.matmul(factor, a, b, add, c, c_offset);
-        self.spoil("matmul", c);
-    }
-
     fn linear_weight(&self, outputs: usize, inputs: usize, weight: &B::Buffer) -> B::LinearWeight {
         let weight = self.spoiled("linear_weight", self.inner.duplicate(weight));
         self.inner.linear_weight(outputs, inputs, &weight)
@@ -173,31 +213,6 @@ impl<B: Backend> Backend for Faulty<B> {
             ..up
         };
         self.inner.merged(weight, up, down)
-    }
-
-    fn linear(
-        &self,
-        rows: Range<usize>,
-        x: &B::Buffer,
-        weight: &B::LinearWeight,
-        bias: Option<&B::Buffer>,
-        residual: Option<&B::Buffer>,
-        y: &mut B::Buffer,
-    ) {
-        self.inner.linear(rows, x, weight, bias, residual, y);
-        self.spoil("linear", y);
-    }
-
-    fn linear_backward(
-        &self,
-        rows: Range<usize>,
-        dy: &B::Buffer,
-        weight: &B::LinearWeight,
-        add: bool,
-        dx: &mut B::Buffer,
-    ) {
-        self.inner.linear_backward(rows, dy, weight, add, dx);
-        self.spoil("linear_backward", dx);
     }
 
     fn uninit_planes<const N: usize>(&self, like: &B::Buffer, len: usize) -> [B::Buffer; N] {
@@ -226,18 +241,6 @@ impl<B: Backend> Backend for Faulty<B> {
         self.spoil("linears", ys[N - 1]);
     }
 
-    fn linears_backward<const N: usize>(
-        &self,
-        rows: Range<usize>,
-        outputs: usize,
-        dy: &B::Buffer,
-        weights: [&B::LinearWeight; N],
-        dx: &mut B::Buffer,
-    ) {
-        self.inner.linears_backward(rows, outputs, dy, weights, dx);
-        self.spoil("linears_backward", dx);
-    }
-
     fn merged_all<const N: usize>(
         &self,
         weights: [&B::LinearWeight; N],
@@ -260,110 +263,9 @@ impl<B: Backend> Backend for Faulty<B> {
         self.inner.merged_all(weights, adapters)
     }
 
-    fn matmuls<const N: usize>(
-        &self,
-        factor: f32,
-        products: [Factors<B::Buffer>; N],
-        add: bool,
-        c: &mut B::Buffer,
-        c_offsets: [usize; N],
-    ) {
-        self.inner.matmuls(factor, products, add, c, c_offsets);
-        self.spoil("matmuls", c);
-    }
-
-    fn combine(&self, a: f32, y: &mut B::Buffer, b: f32, x: &B::Buffer) {
-        self.inner.combine(a, y, b, x);
-        self.spoil("combine", y);
-    }
-
-    fn sum_pictures(&self, x: &B::Buffer, y: &mut B::Buffer) {
-        self.inner.sum_pictures(x, y);
-        self.spoil("sum_pictures", y);
-    }
-
-    fn select(&self, mask: &B::Buffer, x: &B::Buffer, y: &mut B::Buffer) {
-        self.inner.select(mask, x, y);
-        self.spoil("select", y);
-    }
-
     fn conv_weight(&self, shape: &ConvShape, weight: &B::Buffer) -> B::ConvWeight {
         let weight = self.spoiled("conv_weight", self.inner.duplicate(weight));
         self.inner.conv_weight(shape, &weight)
-    }
-
-    fn conv(
-        &self,
-        shape: &ConvShape,
-        x: &B::Buffer,
-        weight: &B::ConvWeight,
-        added: Added<B::Buffer>,
-        y: &mut B::Buffer,
-    ) {
-        self.inner.conv(shape, x, weight, added, y);
-        self.spoil("conv", y);
-    }
-
-    fn conv_backward(
-        &self,
-        shape: &ConvShape,
-        dy: &B::Buffer,
-        weight: &B::ConvWeight,
-        dx: &mut B::Buffer,
-    ) {
-        self.inner.conv_backward(shape, dy, weight, dx);
-        self.spoil("conv_backward", dx);
-    }
-
-    fn group_norm(
-        &self,
-        shape: &GroupShape,
-        x: &B::Buffer,
-        weight: &B::Buffer,
-        bias: &B::Buffer,
-        silu: bool,
-        stats: &mut B::Buffer,
-        y: &mut B::Buffer,
-    ) {
-        self.inner
-            .group_norm(shape, x, weight, bias, silu, stats, y);
-        self.spoil("group_norm", y);
-        self.spoil("group_norm stats", stats);
-    }
-
-    fn group_norm_backward(
-        &self,
-        shape: &GroupShape,
-        x: &B::Buffer,
-        weight: &B::Buffer,
-        bias: &B::Buffer,
-        silu: bool,
-        stats: &B::Buffer,
-        dy: &B::Buffer,
-        residual: Option<&B::Buffer>,
-        dx: &mut B::Buffer,
-    ) {
-        self.inner
-            .group_norm_backward(shape, x, weight, bias, silu, stats, dy, residual, dx);
-        self.spoil("group_norm_backward", dx);
-    }
-
-    fn group_norm_joined(
-        &self,
-        shape: &GroupShape,
-        parts: [(&B::Buffer, usize); 2],
-        weight: &B::Buffer,
-        bias: &B::Buffer,
-        silu: bool,
-        joined: &mut B::Buffer,
-        stats: &mut B::Buffer,
-        y: &mut B::Buffer,
-    ) {
-        self.inner
-            .group_norm_joined(shape, parts, weight, bias, silu, joined, stats, y);
-        self.spoil("group_norm_joined", y);
-        self.spoil("group_norm_joined stats", stats);
-        self.spoil("group_norm_joined maps", joined);
     }
 
     fn group_norm_backward_split(
@@ -387,49 +289,6 @@ impl<B: Backend> Backend for Faulty<B> {
         let [(first, _), (second, _)] = parts;
         self.spoil("group_norm_backward_split", first);
         self.spoil("group_norm_backward_split second", second);
-    }
-
-    fn layer_norm(
-        &self,
-        channels: usize,
-        eps: f32,
-        x: &B::Buffer,
-        weight: &B::Buffer,
-        bias: &B::Buffer,
-        y: &mut B::Buffer,
-    ) {
-        self.inner.layer_norm(channels, eps, x, weight, bias, y);
-        self.spoil("layer_norm", y);
-    }
-
-    fn layer_norm_backward(
-        &self,
-        channels: usize,
-        eps: f32,
-        x: &B::Buffer,
-        weight: &B::Buffer,
-        dy: &B::Buffer,
-        residual: Option<&B::Buffer>,
-        dx: &mut B::Buffer,
-    ) {
-        self.inner
-            .layer_norm_backward(channels, eps, x, weight, dy, residual, dx);
-        self.spoil("layer_norm_backward", dx);
-    }
-
-    fn attention(
-        &self,
-        shape: &AttentionShape,
-        sources: &[usize],
-        q: &B::Buffer,
-        k: &B::Buffer,
-        v: &B::Buffer,
-        stats: &mut B::Buffer,
-        o: &mut B::Buffer,
-    ) {
-        self.inner.attention(shape, sources, q, k, v, stats, o);
-        self.spoil("attention", o);
-        self.spoil("attention stats", stats);
     }
 
     fn attention_backward(
@@ -472,65 +331,6 @@ impl<B: Backend> Backend for Faulty<B> {
         }
     }
 
-    fn silu(&self, x: &B::Buffer, y: &mut B::Buffer) {
-        self.inner.silu(x, y);
-        self.spoil("silu", y);
-    }
-
-    fn silu_backward(&self, x: &B::Buffer, dy: &B::Buffer, dx: &mut B::Buffer) {
-        self.inner.silu_backward(x, dy, dx);
-        self.spoil("silu_backward", dx);
-    }
-
-    fn geglu(&self, channels: usize, x: &B::Buffer, y: &mut B::Buffer) {
-        self.inner.geglu(channels, x, y);
-        self.spoil("geglu", y);
-    }
-
-    fn geglu_backward(&self, channels: usize, x: &B::Buffer, dy: &B::Buffer, dx: &mut B::Buffer) {
-        self.inner.geglu_backward(channels, x, dy, dx);
-        self.spoil("geglu_backward", dx);
-    }
-
-    fn upsample(
-        &self,
-        channels: usize,
-        from: [usize; 2],
-        to: [usize; 2],
-        x: &B::Buffer,
-        y: &mut B::Buffer,
-    ) {
-        self.inner.upsample(channels, from, to, x, y);
-        self.spoil("upsample", y);
-    }
-
-    fn upsample_backward(
-        &self,
-        channels: usize,
-        from: [usize; 2],
-        to: [usize; 2],
-        dy: &B::Buffer,
-        dx: &mut B::Buffer,
-    ) {
-        self.inner.upsample_backward(channels, from, to, dy, dx);
-        self.spoil("upsample_backward", dx);
-    }
-
-    fn copy_columns(
-        &self,
-        count: usize,
-        x: &B::Buffer,
-        x_channels: usize,
-        from: usize,
-        y: &mut B::Buffer,
-        y_channels: usize,
-        to: usize,
-    ) {
-        self.inner
-            .copy_columns(count, x, x_channels, from, y, y_channels, to);
-        self.spoil("copy_columns", y);
-    }
-
     fn points(&self, mut points: Vec<BilinearPoint>) -> B::Points {
         if self.is_wrong("points") {
             let middle = points.len() / 2;
@@ -544,21 +344,6 @@ impl<B: Backend> Backend for Faulty<B> {
             }
         }
         self.inner.points(points)
-    }
-
-    fn sample(&self, channels: usize, map: &B::Buffer, points: &B::Points) -> B::Buffer {
-        self.spoiled("sample", self.inner.sample(channels, map, points))
-    }
-
-    fn scatter(
-        &self,
-        channels: usize,
-        values: &B::Buffer,
-        points: &B::Points,
-        map: &mut B::Buffer,
-    ) {
-        self.inner.scatter(channels, values, points, map);
-        self.spoil("scatter", map);
     }
 
     fn sampled_l1(
@@ -587,19 +372,5 @@ impl<B: Backend> Backend for Faulty<B> {
         let sum = self.inner.weighted_l1(x, reference, weight, gradient);
         self.spoil("weighted_l1", gradient);
         self.number("weighted_l1 sum", sum)
-    }
-
-    fn adam(
-        &self,
-        step: &AdamStep,
-        gradient: &B::Buffer,
-        first: &mut B::Buffer,
-        second: &mut B::Buffer,
-        parameter: &mut B::Buffer,
-    ) {
-        self.inner.adam(step, gradient, first, second, parameter);
-        self.spoil("adam first", first);
-        self.spoil("adam second", second);
-        self.spoil("adam", parameter);
     }
 }

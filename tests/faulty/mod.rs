@@ -3,6 +3,7 @@
 
 mod backend;
 mod operations;
+mod table;
 
 use dragnext::kernels::comparison::{Case, Difference, compare};
 use dragnext::kernels::{Backend, Format};

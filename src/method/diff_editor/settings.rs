@@ -1,6 +1,5 @@
 //! Settings of `DiffEditor`.
 
-use crate::method::dragon_diffusion::{EnergyWeights, GuidedDenoising, StepPlan};
 use crate::method::parts::Taps;
 use crate::settings::{Form, settings};
 
@@ -31,28 +30,4 @@ settings! {
     hard_background "hard_background": bool = false, Form::Switch, "DragFlow, arXiv 2510.02253; the paper has none";
     /// Decoder stages whose outputs are compared, 1 to 4, separated by commas on the command line.
     taps "taps": Taps = Taps(vec![2, 3]), Form::Stages(4), "DiffEditor, its released code: up blocks 1 and 2, from 0";
-}
-
-impl DiffEditorSettings {
-    /// Returns the denoising.
-    pub(in crate::method) fn denoising(&self) -> GuidedDenoising<'_> {
-        GuidedDenoising {
-            taps: &self.taps.0,
-            weights: EnergyWeights {
-                edit: self.edit_weight,
-                content: self.content_weight,
-                vacated: self.vacated_weight,
-            },
-            energy_scale: self.energy_scale,
-            guidance_scale: self.guidance_scale,
-            plan: StepPlan {
-                guided: self.guided_share,
-                guided_densely: self.dense_share,
-                own_keys: self.own_keys_share,
-                sde_strength: self.sde_strength,
-                repeats: self.travels,
-            },
-            hard_background: self.hard_background,
-        }
-    }
 }

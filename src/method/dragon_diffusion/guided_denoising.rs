@@ -11,9 +11,8 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{
-    Energies, EnergyWeights, FeatureGradients, FeatureMap, on_host, pasted,
+    Energies, EnergyWeights, FeatureGradients, FeatureMap, Frozen, Taps, in_range, on_host, pasted,
 };
-use crate::method::parts::{Frozen, in_range};
 use crate::method::{Cost, Dragged, Scene};
 use crate::model::unet::{Features, Input, Network, SelfAttentions};
 use crate::nn::{KeysAndValues, Tensor};
@@ -30,7 +29,7 @@ const ENERGY_UNIT: f64 = 0.04;
 #[derive(Debug, Clone, Copy)]
 pub(in crate::method) struct GuidedDenoising<'a> {
     /// The compared decoder stages.
-    pub(in crate::method) taps: &'a [usize],
+    pub(in crate::method) taps: &'a Taps,
     /// Weights of the energies.
     pub(in crate::method) weights: EnergyWeights,
     /// Factor of the energies' gradients.
@@ -223,7 +222,7 @@ impl<'a, 's, B: Backend, N: Network<B>> GuidedRun<'a, 's, B, N> {
         let features = self
             .scene
             .network
-            .forward(input, Features::of(self.of.taps));
+            .forward(input, Features::of(&self.of.taps.0));
         features.iter().map(on_host).collect()
     }
 
@@ -239,7 +238,7 @@ impl<'a, 's, B: Backend, N: Network<B>> GuidedRun<'a, 's, B, N> {
     ) -> Result<Guidance<B>> {
         let t = self.scene.grid.timesteps[step];
         let input = Input::at(z, t as f64, self.scene.prompt);
-        let want = Features::of(self.of.taps);
+        let want = Features::of(&self.of.taps.0);
         let mut pass = self.scene.network.record(input, want);
         let loss = self.energies.evaluate(pass.outputs(), original, step + 1)?;
         let mut backward = |gradients: &FeatureGradients<B>| {

@@ -1,10 +1,7 @@
 //! Settings of `DragonDiffusion`.
 
-use super::EnergyWeights;
-use super::guided_denoising::GuidedDenoising;
-use super::step_plan::StepPlan;
 use crate::method::parts::Taps;
-use crate::settings::{Form, Overrides, settings};
+use crate::settings::{Form, settings};
 
 settings! {
     /// `DragonDiffusion` (arXiv 2307.02421).
@@ -29,44 +26,12 @@ settings! {
     taps "taps": Taps = Taps(vec![2, 3]), Form::Stages(4), "DragonDiffusion, its released code: up blocks 1 and 2, from 0";
 }
 
-/// Returns the shared settings of both papers: all steps, without a LoRA.
-pub(in crate::method) fn shared() -> Overrides {
-    let mut papers = Overrides::from([("trajectory", "denoised")]);
-    papers.set("strength", 1.0);
-    papers.set("lora_steps", 0);
-    papers.set("detail", 0.0);
-    papers
-}
-
-impl DragonDiffusionSettings {
-    /// Returns the denoising: every guided step is guided, and none is stochastic or has time travel.
-    pub(in crate::method) fn denoising(&self) -> GuidedDenoising<'_> {
-        GuidedDenoising {
-            taps: &self.taps.0,
-            weights: EnergyWeights {
-                edit: self.edit_weight,
-                content: self.content_weight,
-                vacated: self.vacated_weight,
-            },
-            energy_scale: self.energy_scale,
-            guidance_scale: self.guidance_scale,
-            plan: StepPlan {
-                guided: self.guided_share,
-                guided_densely: self.guided_share,
-                own_keys: self.own_keys_share,
-                sde_strength: 0.0,
-                repeats: 1,
-            },
-            hard_background: self.hard_background,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::method::{DragMethod, Method};
     use crate::plan::{Choice, Settings};
+    use crate::settings::Overrides;
 
     #[test]
     fn the_defaults_are_the_papers() {

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::EnergyGuided;
 use super::guided_denoising::{GuidedDenoising, GuidedRun};
 use crate::interrupt::Interrupt;
 use crate::method::peer_fixture::{PeerEdit, assert_close};

@@ -135,3 +135,51 @@ pub(super) fn configuration(source: &Source, name: &str) -> Result<Value> {
             .map_err(|error| damaged(source, name, format!("not a configuration: {error}")))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Tokenizer;
+
+    #[test]
+    fn merges_are_two_byte_pairs_per_line() {
+        let merges = parse_merges("#version: 0.2\na b\n# #</w>\n").expect("two valid lines");
+        assert_eq!(
+            merges,
+            [("a".into(), "b".into()), ("#".into(), "#</w>".into())]
+        );
+        assert_eq!(
+            parse_merges("a b\nab\n"),
+            Err("line 2 is not two byte pairs: `ab`".into())
+        );
+    }
+
+    #[test]
+    fn both_forms_of_merges_give_the_tokenizer_of_separate_files() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let tokenizers = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tiny/tokenizer");
+        let source = |path: &std::path::Path| Source::from_folder(path).expect("a folder");
+        let expected = Tokenizer::load_from(&source(tokenizers.as_ref()), "")
+            .expect("the fixture has both files");
+        let text = std::fs::read_to_string(format!("{tokenizers}/tokenizer.json"))
+            .expect("the fixture has this file");
+        let mut whole: Value = serde_json::from_str(&text).expect("it is JSON");
+        let prompt = "a red disc, naïve 東京's CAT";
+        let expected = expected.encode(prompt, 77).expect("a short prompt");
+        for joined in [false, true] {
+            if joined {
+                let merges = whole["model"]["merges"].as_array_mut().expect("a list");
+                for merge in merges {
+                    let word = |index: usize| merge[index].as_str().unwrap_or_default();
+                    *merge = format!("{} {}", word(0), word(1)).into();
+                }
+            }
+            std::fs::write(folder.path().join(WHOLE), whole.to_string()).expect("a small file");
+            let found = Tokenizer::load_from(&source(folder.path()), "").expect("the same");
+            assert_eq!(found.encode(prompt, 77).expect("a short prompt"), expected);
+        }
+        std::fs::write(folder.path().join(WHOLE), "{}").expect("a small file");
+        let error = Tokenizer::load_from(&source(folder.path()), "").expect_err("no model");
+        assert_eq!(error.kind(), ErrorKind::WeightsDamaged);
+    }
+}

@@ -23,7 +23,7 @@ pub(crate) const MARK: &str = "FAKE_CASE";
 pub(crate) const FOLDER: &str = "FAKE_FOLDER";
 
 /// The libraries: file name, source, and options of the compiler. The names are those that come first.
-const LIBRARIES: [(&str, &str, &[&str]); 10] = [
+const LIBRARIES: [(&str, &str, &[&str]); 11] = [
     ("libcuda.so.1", "driver.c", &[]),
     ("libcublasLt.so.13", "cublaslt.c", &[]),
     ("libcublasLt.so", "cublaslt.c", &[]),
@@ -34,6 +34,7 @@ const LIBRARIES: [(&str, &str, &[&str]); 10] = [
     ("libcudnn_heuristic.so.9", "part.c", &[]),
     ("libcudnn_engines_precompiled.so.9", "part.c", &[]),
     ("libcudnn_engines_runtime_compiled.so.9", "part.c", &[]),
+    ("libcudnn_engines_tensor_ir.so.9", "part.c", &[]),
 ];
 /// Libraries that must not be used where those above are: a stub of the driver and old versions.
 const OTHERS: [(&str, &str, &[&str]); 3] = [
@@ -42,9 +43,11 @@ const OTHERS: [(&str, &str, &[&str]); 3] = [
     ("libcudnn.so", "cudnn.c", &["-DVERSION=8907"]),
 ];
 /// Folders by their libraries: numbers in [`LIBRARIES`], and in [`OTHERS`].
-const FOLDERS: [(&str, &[usize], &[usize]); 5] = [
+const FOLDERS: [(&str, &[usize], &[usize]); 7] = [
     ("all", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], &[]),
-    ("others", &[0, 1, 3, 4, 5, 6, 7, 8], &[0, 1, 2]),
+    ("newer", &[0, 1, 3, 4, 5, 6, 7, 8, 9, 10], &[]),
+    ("precompiled", &[0, 1, 3, 4, 5, 6, 7, 8], &[]),
+    ("others", &[0, 1, 3, 4, 5, 6, 7, 8, 9], &[0, 1, 2]),
     ("driver", &[0], &[]),
     ("lone", &[0, 1, 3], &[]),
     ("stub", &[1, 3], &[0]),

@@ -1,7 +1,6 @@
 //! The cases of the graph API of cuDNN, with those of other modules that it runs too.
 
 use super::Case;
-use super::fakes::FOLDER;
 
 /// Selects the graph API.
 pub(crate) const GRAPHS: (&str, &str) = ("DRAGNEXT_CUDNN", "graph");
@@ -90,14 +89,6 @@ pub(crate) const CASES: &[Case] = &[
             GRAPHS,
             ("FAKE_CUDART", "12090"),
             ("FAKE_REASON", "libcublasLt.so.12"),
-        ],
-    ),
-    (
-        "graphs::what_is_refused_is_said",
-        &[
-            GRAPHS,
-            (FOLDER, "others"),
-            ("FAKE_REASON", "cudnn_engines_runtime_compiled"),
         ],
     ),
     (

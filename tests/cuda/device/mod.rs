@@ -89,7 +89,40 @@ const CASES: &[Case] = &[
     ),
     ("opening::only_a_stub_of_the_driver", &[(FOLDER, "stub")]),
     ("opening::a_missing_cublaslt", &[(FOLDER, "driver")]),
-    ("opening::a_missing_cudnn_sublibrary", &[(FOLDER, "lone")]),
+    (
+        "opening::a_missing_cudnn_sublibrary",
+        &[(FOLDER, "lone"), ("FAKE_MISSING", "cudnn_graph")],
+    ),
+    (
+        "opening::a_missing_cudnn_sublibrary",
+        &[
+            (FOLDER, "precompiled"),
+            ("FAKE_MISSING", "cudnn_engines_runtime_compiled"),
+        ],
+    ),
+    (
+        "opening::a_missing_cudnn_sublibrary",
+        &[
+            ("FAKE_CUDNN", "92100"),
+            ("FAKE_MISSING", "cudnn_engines_tensor_ir"),
+        ],
+    ),
+    (
+        "opening::cudnn_sublibraries_of_its_version",
+        &[
+            (FOLDER, "newer"),
+            ("FAKE_CUDNN", "92100"),
+            ("FAKE_LOADED", "true"),
+        ],
+    ),
+    (
+        "opening::cudnn_sublibraries_of_its_version",
+        &[
+            (FOLDER, "newer"),
+            ("FAKE_CUDNN", "92001"),
+            ("FAKE_LOADED", "false"),
+        ],
+    ),
     (
         "opening::an_unsupported_cublaslt",
         &[("FAKE_CUBLASLT", "110502"), ("FAKE_NEEDED", "12 to 13")],

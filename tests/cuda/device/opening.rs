@@ -259,16 +259,27 @@ fn an_unsupported_cudnn() {
 #[ignore = "run by every_case_passes"]
 fn a_missing_cudnn_sublibrary() {
     if runs_a_case() {
-        let cudnn = open().library_versions().cudnn;
-        assert!(
-            matches!(
-                cudnn,
-                Err(DeviceUnavailable::NoLibrary {
-                    library: "cudnn_graph",
-                    ..
-                })
-            ),
-            "{cudnn:?}"
-        );
+        let missing = std::env::var("FAKE_MISSING").expect("the case sets it");
+        let Err(DeviceUnavailable::NoLibrary {
+            library, searched, ..
+        }) = open().library_versions().cudnn
+        else {
+            panic!("`{missing}` is missing")
+        };
+        assert_eq!(library, missing);
+        assert_eq!(searched[0], format!("lib{missing}.so.9"));
+    }
+}
+
+/// A later version needs a sublibrary that earlier ones do not have, and that must not be loaded with them.
+#[test]
+#[ignore = "run by every_case_passes"]
+fn cudnn_sublibraries_of_its_version() {
+    if runs_a_case() {
+        let expected = std::env::var("FAKE_LOADED").expect("the case sets it");
+        assert!(open().library_versions().cudnn.is_ok());
+        let maps = std::fs::read_to_string("/proc/self/maps").expect("Linux has it");
+        let is_loaded = maps.contains("libcudnn_engines_tensor_ir.so.9");
+        assert_eq!(is_loaded.to_string(), expected);
     }
 }

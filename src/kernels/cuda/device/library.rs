@@ -18,6 +18,24 @@ use super::functions::{CUBLAS_LT, CUDNN, DRIVER};
 
 /// Major versions of the CUDA libraries that are supported, newest first.
 const CUDA_MAJORS: [u32; 2] = [13, 12];
+/// The sublibraries of every cuDNN 9. Without one of the first three, it lacks functions and may abort
+/// the process. It loads all engines at its first convolution, also those of which none is used, and
+/// refuses every convolution if one is missing.
+///
+/// `cudnn_adv`, and `cudnn_ext` of later versions, are not among them: they have functions that are not
+/// called (attention, causal convolutions), and no other sublibrary loads them.
+const SUBLIBRARIES: [&str; 6] = [
+    "cudnn_graph",
+    "cudnn_ops",
+    "cudnn_cnn",
+    "cudnn_heuristic",
+    "cudnn_engines_precompiled",
+    "cudnn_engines_runtime_compiled",
+];
+/// Engines that cuDNN has, and needs, since a later version.
+const TENSOR_IR: &str = "cudnn_engines_tensor_ir";
+/// The first version of cuDNN with [`TENSOR_IR`].
+const TENSOR_IR_SINCE: usize = 92_100;
 /// `CUDA_ERROR_STUB_LIBRARY`.
 const STUB_LIBRARY: c_int = 34;
 
@@ -76,21 +94,6 @@ impl NvidiaLibrary {
         }
     }
 
-    /// Returns the sublibraries that it loads at its first call. If one is missing, cuDNN aborts
-    /// the process.
-    fn sublibraries(self) -> &'static [&'static str] {
-        match self {
-            Self::Driver | Self::CublasLt => &[],
-            Self::Cudnn => &[
-                "cudnn_graph",
-                "cudnn_ops",
-                "cudnn_cnn",
-                "cudnn_heuristic",
-                "cudnn_engines_precompiled",
-            ],
-        }
-    }
-
     /// Loads the library for the lifetime of the process and checks that it has every function.
     ///
     /// # Errors
@@ -100,21 +103,18 @@ impl NvidiaLibrary {
         if self.loaded().get().is_some() {
             return Ok(());
         }
-        let missing = |library, (searched, reason)| match self {
-            Self::Driver => DeviceUnavailable::NoDriver { searched, reason },
-            _ => DeviceUnavailable::NoLibrary {
-                library,
-                searched,
-                reason,
+        let library = load(self.candidates(), |library| self.accepts(library)).map_err(
+            |(searched, reason)| match self {
+                Self::Driver => DeviceUnavailable::NoDriver { searched, reason },
+                _ => DeviceUnavailable::NoLibrary {
+                    library: self.name(),
+                    searched,
+                    reason,
+                },
             },
-        };
-        let library = load(self.candidates(), |library| self.accepts(library))
-            .map_err(|tried| missing(self.name(), tried))?;
-        for part in self.sublibraries() {
-            let part_library = load(versions(part, &[CUDNN_MAJOR]), |_| Ok(()))
-                .map_err(|tried| missing(part, tried))?;
-            // cuDNN gets the same library when it loads it by name.
-            std::mem::forget(part_library);
+        )?;
+        if self == Self::Cudnn {
+            keep_sublibraries(&library)?;
         }
         if let Some(function) = self
             .functions()
@@ -159,29 +159,48 @@ impl NvidiaLibrary {
     }
 }
 
-/// Loads what cuDNN's graph API needs besides [`NvidiaLibrary::Cudnn`]: the engines that are compiled
-/// at run time, although none of them is used, and cuBLASLt of the version of CUDA that it was built
-/// for. It fails without the first and aborts the process without the second.
+/// Loads what cuDNN's graph API needs besides [`NvidiaLibrary::Cudnn`]: cuBLASLt of the version of CUDA
+/// that it was built for, without which it aborts the process.
 ///
 /// # Errors
 /// [`DeviceUnavailable::NoLibrary`].
 pub(super) fn find_for_graphs(cuda_major: u32) -> Result<(), DeviceUnavailable> {
-    let mut of_cuda = versions("cublasLt", &[cuda_major]);
+    let mut names = versions("cublasLt", &[cuda_major]);
     // cuDNN tries only the name with the version.
-    of_cuda.truncate(1);
-    let engines = "cudnn_engines_runtime_compiled";
-    for (library, names) in [
-        (engines, versions(engines, &[CUDNN_MAJOR])),
-        (NvidiaLibrary::CublasLt.name(), of_cuda),
-    ] {
-        let loaded =
-            load(names, |_| Ok(())).map_err(|(searched, reason)| DeviceUnavailable::NoLibrary {
-                library,
-                searched,
-                reason,
-            })?;
-        std::mem::forget(loaded);
+    names.truncate(1);
+    keep(NvidiaLibrary::CublasLt.name(), names)
+}
+
+/// Loads the sublibraries that cuDNN of this version loads by name at its first calls, so that one that
+/// is missing is named. It gets the same libraries then.
+///
+/// # Errors
+/// [`DeviceUnavailable::NoLibrary`].
+fn keep_sublibraries(cudnn: &Library) -> Result<(), DeviceUnavailable> {
+    let keep = |part| keep(part, versions(part, &[CUDNN_MAJOR]));
+    SUBLIBRARIES.into_iter().try_for_each(keep)?;
+    // SAFETY: the function has this type in every version. Its sublibrary is loaded.
+    let version = unsafe {
+        cudnn
+            .get::<unsafe extern "C" fn() -> usize>(b"cudnnGetVersion")
+            .map(|version| version())
+    };
+    // A file of this name beside an older version is that of another installation.
+    match version {
+        Ok(version) if version >= TENSOR_IR_SINCE => keep(TENSOR_IR),
+        _ => Ok(()),
     }
+}
+
+/// Loads a library for the lifetime of the process.
+fn keep(library: &'static str, names: Vec<String>) -> Result<(), DeviceUnavailable> {
+    let loaded =
+        load(names, |_| Ok(())).map_err(|(searched, reason)| DeviceUnavailable::NoLibrary {
+            library,
+            searched,
+            reason,
+        })?;
+    std::mem::forget(loaded);
     Ok(())
 }
 

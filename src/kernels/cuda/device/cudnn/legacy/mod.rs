@@ -3,6 +3,8 @@
 mod descriptors;
 mod plan;
 
+use std::ffi::c_void;
+
 use cudarc::cudnn::sys::{
     cudnnConvolutionBwdDataAlgo_t as BackwardAlgorithm,
     cudnnConvolutionFwdAlgo_t as ForwardAlgorithm, cudnnHandle_t,
@@ -11,7 +13,7 @@ use cudarc::cudnn::sys::{
 use crate::kernels::cuda::driver::{Address, Convolution, ConvolutionData, ConvolutionOutcome};
 use crate::kernels::fault::DeviceFault;
 
-use super::super::call::{LibraryFailure, call};
+use super::super::call::{CallFailure, LibraryFailure, call};
 use super::super::memory::DeviceMemory;
 use super::{attempt, pointer, support};
 use descriptors::ConvolutionDescriptors;
@@ -100,8 +102,6 @@ impl Calls<'_> {
             convolution,
             identity,
         } = self.descriptors;
-        let workspace = self.memory.workspace(choice.workspace)?;
-        convolution.set_math(choice.math)?;
         // Without a residual its factor is 0 and it is not read; y has the right shape to stand in.
         let (residual, factor) = self
             .data
@@ -109,7 +109,7 @@ impl Calls<'_> {
             .map_or((self.data.to, 0.0_f32), |residual| (residual, 1.0));
         // SAFETY: all handles are alive; factors are f32 on the host; the caller owns the tensors,
         // which match their descriptors; the workspace has the size that the library requested.
-        Ok(unsafe {
+        self.with_workspace(choice, |workspace| unsafe {
             call!(
                 cudnn,
                 cudnnConvolutionBiasActivationForward(
@@ -121,7 +121,7 @@ impl Calls<'_> {
                     pointer(self.data.weight),
                     convolution.0,
                     choice.algorithm,
-                    pointer(workspace.address()).cast_mut(),
+                    workspace,
                     choice.workspace,
                     (&raw const factor).cast(),
                     y.0,
@@ -133,7 +133,7 @@ impl Calls<'_> {
                     pointer(self.data.to).cast_mut(),
                 )
             )
-        }?)
+        })
     }
 
     /// Computes y = conv(x).
@@ -145,10 +145,8 @@ impl Calls<'_> {
             convolution,
             ..
         } = self.descriptors;
-        let workspace = self.memory.workspace(choice.workspace)?;
-        convolution.set_math(choice.math)?;
         // SAFETY: as for `fused`.
-        Ok(unsafe {
+        self.with_workspace(choice, |workspace| unsafe {
             call!(
                 cudnn,
                 cudnnConvolutionForward(
@@ -160,14 +158,14 @@ impl Calls<'_> {
                     pointer(self.data.weight),
                     convolution.0,
                     choice.algorithm,
-                    pointer(workspace.address()).cast_mut(),
+                    workspace,
                     choice.workspace,
                     (&raw const ZERO).cast(),
                     y.0,
                     pointer(self.data.to).cast_mut(),
                 )
             )
-        }?)
+        })
     }
 
     /// Computes dx from dy.
@@ -179,10 +177,8 @@ impl Calls<'_> {
             convolution,
             ..
         } = self.descriptors;
-        let workspace = self.memory.workspace(choice.workspace)?;
-        convolution.set_math(choice.math)?;
         // SAFETY: as for `fused`.
-        Ok(unsafe {
+        self.with_workspace(choice, |workspace| unsafe {
             call!(
                 cudnn,
                 cudnnConvolutionBackwardData(
@@ -194,13 +190,25 @@ impl Calls<'_> {
                     pointer(self.data.from),
                     convolution.0,
                     choice.algorithm,
-                    pointer(workspace.address()).cast_mut(),
+                    workspace,
                     choice.workspace,
                     (&raw const ZERO).cast(),
                     x.0,
                     pointer(self.data.to).cast_mut(),
                 )
             )
-        }?)
+        })
+    }
+
+    /// Makes a call with the workspace and the math mode of an algorithm.
+    fn with_workspace<T: Copy>(
+        self,
+        choice: Choice<T>,
+        call: impl FnOnce(*mut c_void) -> Result<(), CallFailure>,
+    ) -> Result<(), LibraryFailure> {
+        let workspace = self.memory.workspace(choice.workspace)?;
+        self.descriptors.convolution.set_math(choice.math)?;
+        call(pointer(workspace.address()).cast_mut())?;
+        Ok(())
     }
 }

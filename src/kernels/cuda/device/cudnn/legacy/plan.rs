@@ -4,14 +4,14 @@
 use cudarc::cudnn::sys::{
     cudnnConvolutionBwdDataAlgo_t as BackwardAlgorithm, cudnnConvolutionBwdDataAlgoPerf_t,
     cudnnConvolutionFwdAlgo_t as ForwardAlgorithm, cudnnConvolutionFwdAlgoPerf_t,
-    cudnnDeterminism_t, cudnnHandle_t, cudnnMathType_t,
+    cudnnDeterminism_t, cudnnHandle_t, cudnnMathType_t, cudnnStatus_t,
 };
 
 use crate::kernels::cuda::driver::{Convolution, Direction};
 
-use super::super::super::call::{LibraryFailure, Status, call, split_unsupported};
+use super::super::super::call::{CallFailure, LibraryFailure, Status, call, split_unsupported};
 use super::super::support;
-use super::descriptors::ConvolutionDescriptors;
+use super::descriptors::{ConvolutionDescriptor, ConvolutionDescriptors};
 
 /// More than the number of algorithms times math modes.
 const ALGORITHMS: usize = 16;
@@ -104,20 +104,13 @@ fn forward(
             )
         )
     }?;
-    let mut refusal =
-        LibraryFailure::Unsupported("cuDNN has no deterministic algorithm".to_owned());
-    for result in &found[..usize::try_from(count).unwrap_or(0).min(ALGORITHMS)] {
-        if result.status.code() == 0
-            && result.determinism == cudnnDeterminism_t::CUDNN_DETERMINISTIC
-            && is_precise(result.algo)
-        {
-            match forward_with(handle, descriptors, (result.algo, result.mathType), limit) {
-                Err(unsupported @ LibraryFailure::Unsupported(_)) => refusal = unsupported,
-                choice => return choice,
-            }
-        }
-    }
-    Err(refusal)
+    let acceptable = found[..listed(count)]
+        .iter()
+        .filter(|result| is_reliable(result.status, result.determinism) && is_precise(result.algo))
+        .map(|result| (result.algo, result.mathType));
+    first_supported(acceptable, |algorithm| {
+        forward_with(handle, descriptors, algorithm, limit)
+    })
 }
 
 /// Winograd and FFT algorithms lose precision in 16-bit formats.
@@ -145,29 +138,23 @@ fn forward_with(
         convolution,
         ..
     } = descriptors;
-    convolution.set_math(math)?;
-    let mut workspace = 0;
-    // SAFETY: all handles are alive; writes one integer.
-    unsafe {
-        call!(
-            cudnn,
-            cudnnGetConvolutionForwardWorkspaceSize(
-                handle,
-                x.0,
-                weight.0,
-                convolution.0,
-                y.0,
-                algorithm,
-                &raw mut workspace
+    Choice::within(limit, convolution, (algorithm, math), |workspace| {
+        // SAFETY: all handles are alive; writes one integer.
+        unsafe {
+            call!(
+                cudnn,
+                cudnnGetConvolutionForwardWorkspaceSize(
+                    handle,
+                    x.0,
+                    weight.0,
+                    convolution.0,
+                    y.0,
+                    algorithm,
+                    workspace
+                )
             )
-        )
-    }?;
-    Choice {
-        algorithm,
-        math,
-        workspace,
-    }
-    .limited(limit)
+        }
+    })
 }
 
 /// Returns the fastest acceptable algorithm for the backward pass, by the library's estimate.
@@ -202,73 +189,79 @@ fn backward(
             )
         )
     }?;
+    // The others sum in no fixed order, or lose precision.
+    let precise = BackwardAlgorithm::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
+    let acceptable = found[..listed(count)]
+        .iter()
+        .filter(|result| is_reliable(result.status, result.determinism) && result.algo == precise)
+        .map(|result| (result.algo, result.mathType));
+    first_supported(acceptable, |(algorithm, math)| {
+        Choice::within(limit, convolution, (algorithm, math), |workspace| {
+            // SAFETY: all handles are alive; writes one integer.
+            unsafe {
+                call!(
+                    cudnn,
+                    cudnnGetConvolutionBackwardDataWorkspaceSize(
+                        handle,
+                        weight.0,
+                        y.0,
+                        convolution.0,
+                        x.0,
+                        algorithm,
+                        workspace
+                    )
+                )
+            }
+        })
+    })
+}
+
+/// Returns how many results of [`ALGORITHMS`] the library has written.
+fn listed(count: i32) -> usize {
+    usize::try_from(count).unwrap_or(0).min(ALGORITHMS)
+}
+
+/// Returns whether an algorithm can run, and sums in a fixed order.
+fn is_reliable(status: cudnnStatus_t, determinism: cudnnDeterminism_t) -> bool {
+    status.code() == 0 && determinism == cudnnDeterminism_t::CUDNN_DETERMINISTIC
+}
+
+/// Returns the first algorithm that is supported. If none is, says why the last one is not.
+fn first_supported<T>(
+    algorithms: impl Iterator<Item = (T, cudnnMathType_t)>,
+    choose: impl Fn((T, cudnnMathType_t)) -> Result<Choice<T>, LibraryFailure>,
+) -> Result<Choice<T>, LibraryFailure> {
     let mut refusal =
         LibraryFailure::Unsupported("cuDNN has no deterministic algorithm".to_owned());
-    for result in &found[..usize::try_from(count).unwrap_or(0).min(ALGORITHMS)] {
-        // The others sum in no fixed order, or lose precision.
-        let precise = result.algo == BackwardAlgorithm::CUDNN_CONVOLUTION_BWD_DATA_ALGO_1;
-        if result.status.code() == 0
-            && result.determinism == cudnnDeterminism_t::CUDNN_DETERMINISTIC
-            && precise
-        {
-            match backward_with(handle, descriptors, (result.algo, result.mathType), limit) {
-                Err(unsupported @ LibraryFailure::Unsupported(_)) => refusal = unsupported,
-                choice => return choice,
-            }
+    for algorithm in algorithms {
+        match choose(algorithm) {
+            Err(unsupported @ LibraryFailure::Unsupported(_)) => refusal = unsupported,
+            choice => return choice,
         }
     }
     Err(refusal)
 }
 
-/// Returns a backward algorithm with its workspace, if it is supported.
-fn backward_with(
-    handle: cudnnHandle_t,
-    descriptors: &ConvolutionDescriptors,
-    (algorithm, math): (BackwardAlgorithm, cudnnMathType_t),
-    limit: u64,
-) -> Result<Choice<BackwardAlgorithm>, LibraryFailure> {
-    let ConvolutionDescriptors {
-        x,
-        y,
-        weight,
-        convolution,
-        ..
-    } = descriptors;
-    convolution.set_math(math)?;
-    let mut workspace = 0;
-    // SAFETY: all handles are alive; writes one integer.
-    unsafe {
-        call!(
-            cudnn,
-            cudnnGetConvolutionBackwardDataWorkspaceSize(
-                handle,
-                weight.0,
-                y.0,
-                convolution.0,
-                x.0,
-                algorithm,
-                &raw mut workspace
-            )
-        )
-    }?;
-    Choice {
-        algorithm,
-        math,
-        workspace,
-    }
-    .limited(limit)
-}
-
 impl<T> Choice<T> {
-    /// Rejects an algorithm whose workspace is too large.
-    fn limited(self, limit: u64) -> Result<Self, LibraryFailure> {
-        if self.workspace as u64 <= limit {
-            Ok(self)
-        } else {
-            Err(LibraryFailure::Unsupported(format!(
-                "the workspace of {} bytes is too large",
-                self.workspace
-            )))
+    /// Returns an algorithm if its workspace, whose bytes `size` writes, is at most `limit`.
+    fn within(
+        limit: u64,
+        convolution: &ConvolutionDescriptor,
+        (algorithm, math): (T, cudnnMathType_t),
+        size: impl FnOnce(*mut usize) -> Result<(), CallFailure>,
+    ) -> Result<Self, LibraryFailure> {
+        convolution.set_math(math)?;
+        let mut workspace = 0;
+        size(&raw mut workspace)?;
+        if workspace as u64 > limit {
+            return Err(LibraryFailure::Unsupported(format!(
+                "the workspace of {workspace} bytes is too large"
+            )));
         }
+        Ok(Self {
+            algorithm,
+            math,
+            workspace,
+        })
     }
 }
