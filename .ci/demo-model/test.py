@@ -1,18 +1,20 @@
 #!/usr/bin/env python3
-"""Tests that need no GPU: python3 .ci/demo-model/test.py [networks|pictures|skips|resume]...
+"""Tests that need no GPU: python3 .ci/demo-model/test.py [networks|pictures|skips|resume|decoder]...
 
 networks  networks and tokenizer agree with diffusers and transformers (needs both)
 pictures  scenes of the suites agree with tests/scenebench, and scenes are reproducible
 skips     a step with a non-finite loss changes nothing and is counted; fifty in a row stop the training
 resume    a training that is killed and resumed gives the bits of an uninterrupted one
+decoder   a training of the decoder alone changes no bit of the encoder and of the scaling factor
 """
-import os, pathlib, subprocess, sys, tempfile
+import json, os, pathlib, subprocess, sys, tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(HERE))
 import numpy as np
 import torch
+from safetensors.torch import load_file
 import networks
 
 
@@ -105,7 +107,20 @@ def test_resume():
             print(f"{stage}: killed and resumed, and in two parts: bit-equal")
 
 
+def test_decoder():
+    start, part = HERE.parent.parent / "assets/demo", "vae/" + networks.FILES["vae"]
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        go = lambda *options: subprocess.run([sys.executable, str(HERE / "train"), "vae", "--decoder", "--out", str(folder), "--steps", "2", "--threads", "1", "--batch", "1", "--scenes", "64", *options])
+        assert go().returncode == 2, "without a model to start from, there are no latents to keep"
+        assert go("--from", str(start)).returncode == 0
+        before, after = (load_file(f / part) for f in (start, folder / "model"))
+        changed = {k.split(".")[0] for k in before if not torch.equal(before[k], after[k])}
+        assert before.keys() == after.keys() and changed <= {"decoder", "post_quant_conv"} and "decoder" in changed, changed
+        assert json.loads((start / "vae/config.json").read_text()) == json.loads((folder / "model/vae/config.json").read_text())
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    for name in sys.argv[1:] or ["networks", "pictures", "skips", "resume"]:
+    for name in sys.argv[1:] or ["networks", "pictures", "skips", "resume", "decoder"]:
         globals()[f"test_{name}"]()
