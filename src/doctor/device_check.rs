@@ -232,7 +232,7 @@ mod tests {
         assert!(line.contains("`cuStreamEndCapture`: not permitted"));
         assert_eq!(refused.details[1], line);
         let json = serde_json::to_value(&refused).expect("it can be written");
-        let graphs = &json["comparison"]["report"]["graphs"];
+        let graphs = &json["device_check"]["report"]["graphs"];
         assert_eq!(graphs["failure"], "`cuStreamEndCapture`: not permitted");
     }
 
