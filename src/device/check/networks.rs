@@ -194,21 +194,9 @@ pub(super) fn lora<B: Backend>(backend: &B) -> Result<Vec<NetworkResult>> {
         context: &context,
     };
     let schedule = schedule();
-    let parameters = Tensor::vector(backend, start.clone());
-    unet.merge_adapters(&parameters);
-    let draws = Seeded::new(3).fine_tuning(2, latent.shape().len(), schedule.timesteps());
-    let (timesteps, numbers) = (&draws.timesteps, &draws.noise);
-    let (loss, gradient) = finetune::gradient(
-        &unet,
-        &schedule,
-        &subject,
-        &parameters,
-        timesteps,
-        numbers,
-        &never,
-    )?;
-    results.push("LoRA, loss", vec![loss as f32]);
-    results.push("LoRA, gradient", gradient.to_host());
+    let (loss, gradient) = lora_gradient(&mut unet, &subject, start.clone(), 3)?;
+    results.push("LoRA, loss", vec![loss]);
+    results.push("LoRA, gradient", gradient);
     finetune::finetune(
         &mut unet,
         &schedule,
@@ -225,4 +213,27 @@ pub(super) fn lora<B: Backend>(backend: &B) -> Result<Vec<NetworkResult>> {
         unet.predict(input).to_host(),
     );
     Ok(results.into_list())
+}
+
+/// Merges a LoRA's parameters, and returns the loss of a step at two timesteps and its gradient with respect to them. The seed draws timesteps and noise.
+pub(super) fn lora_gradient<B: Backend>(
+    unet: &mut UNet<B>,
+    subject: &Subject<B>,
+    parameters: Vec<f32>,
+    seed: u64,
+) -> Result<(f32, Vec<f32>)> {
+    let (schedule, latent) = (schedule(), subject.latent);
+    let parameters = Tensor::vector(latent.backend(), parameters);
+    unet.merge_adapters(&parameters);
+    let draws = Seeded::new(seed).fine_tuning(2, latent.shape().len(), schedule.timesteps());
+    let (loss, gradient) = finetune::gradient(
+        unet,
+        &schedule,
+        subject,
+        &parameters,
+        &draws.timesteps,
+        &draws.noise,
+        &Interrupt::never(),
+    )?;
+    Ok((loss as f32, gradient.to_host()))
 }

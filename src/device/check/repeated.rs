@@ -5,16 +5,14 @@
 
 use super::NetworkResult;
 use super::networks::{
-    AWAY, MAGNITUDE, Results, SIDE, STAGES, gradient_of, network, random, schedule, tokens,
+    AWAY, MAGNITUDE, Results, SIDE, STAGES, gradient_of, lora_gradient, network, random, tokens,
 };
-use crate::diffusion::finetune::{self, Subject};
-use crate::diffusion::{NoiseSource, Seeded};
+use crate::diffusion::finetune::Subject;
 use crate::error::Result;
-use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::kernels::comparison::Numbers;
 use crate::model::unet::{AdapterPlace, Input, Network, NoiseAndFeatures};
-use crate::nn::{Shape, Tensor};
+use crate::nn::Shape;
 
 /// Runs of each pass.
 const RUNS: u64 = 4;
@@ -49,29 +47,16 @@ pub(super) fn repeated<B: Backend>(backend: &B) -> Result<Vec<NetworkResult>> {
     }
     let places = unet.attach_adapters(RANK);
     let length = places.iter().map(AdapterPlace::len).sum();
-    let (never, schedule) = (Interrupt::never(), schedule());
     for run in 0..RUNS {
         let parameters = Numbers::new(50 + run).spread(length, AWAY);
-        let parameters = Tensor::vector(backend, parameters);
-        unet.merge_adapters(&parameters);
         let z = latent(run);
-        let draws = Seeded::new(run).fine_tuning(2, z.shape().len(), schedule.timesteps());
         let subject = Subject {
             latent: &z,
             context: &context,
         };
-        let (timesteps, numbers) = (&draws.timesteps, &draws.noise);
-        let (loss, gradient) = finetune::gradient(
-            &unet,
-            &schedule,
-            &subject,
-            &parameters,
-            timesteps,
-            numbers,
-            &never,
-        )?;
-        results.push(of_run("LoRA step", run, "loss"), vec![loss as f32]);
-        results.push(of_run("LoRA step", run, "gradient"), gradient.to_host());
+        let (loss, gradient) = lora_gradient(&mut unet, &subject, parameters, run)?;
+        results.push(of_run("LoRA step", run, "loss"), vec![loss]);
+        results.push(of_run("LoRA step", run, "gradient"), gradient);
     }
     Ok(results.into_list())
 }

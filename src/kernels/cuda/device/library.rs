@@ -19,7 +19,7 @@ use super::functions::{CUBLAS_LT, CUDNN, DRIVER};
 /// Major versions of the CUDA libraries that are supported, newest first.
 const CUDA_MAJORS: [u32; 2] = [13, 12];
 /// The sublibraries of every cuDNN 9. Without one of the first three, it lacks functions and may abort
-/// the process. It loads all engines at its first convolution, also those of which none is used, and
+/// the process. It loads all engines at its first convolution, also those that it does not use, and
 /// refuses every convolution if one is missing.
 ///
 /// `cudnn_adv`, and `cudnn_ext` of later versions, are not among them: they have functions that are not
