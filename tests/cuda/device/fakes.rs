@@ -43,13 +43,14 @@ const OTHERS: [(&str, &str, &[&str]); 3] = [
     ("libcudnn.so", "cudnn.c", &["-DVERSION=8907"]),
 ];
 /// Folders by their libraries: numbers in [`LIBRARIES`], and in [`OTHERS`].
-const FOLDERS: [(&str, &[usize], &[usize]); 7] = [
+const FOLDERS: [(&str, &[usize], &[usize]); 8] = [
     ("all", &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9], &[]),
     ("newer", &[0, 1, 3, 4, 5, 6, 7, 8, 9, 10], &[]),
     ("precompiled", &[0, 1, 3, 4, 5, 6, 7, 8], &[]),
     ("others", &[0, 1, 3, 4, 5, 6, 7, 8, 9], &[0, 1, 2]),
     ("driver", &[0], &[]),
     ("lone", &[0, 1, 3], &[]),
+    ("older", &[0, 1], &[2]),
     ("stub", &[1, 3], &[0]),
 ];
 

@@ -82,7 +82,18 @@ const CASES: &[Case] = &[
         "opening::a_failing_call",
         &[("FAKE_FAIL", "cuStreamCreate:700:1")],
     ),
-    ("opening::an_unsupported_cudnn", &[("FAKE_CUDNN", "8907")]),
+    (
+        "opening::an_unsupported_cudnn",
+        &[
+            (FOLDER, "newer"),
+            ("FAKE_CUDNN", "100203"),
+            ("FAKE_FOUND", "10.2.3"),
+        ],
+    ),
+    (
+        "opening::an_unsupported_cudnn",
+        &[(FOLDER, "older"), ("FAKE_FOUND", "8 or earlier")],
+    ),
     (
         "opening::opening_reports_name_and_versions",
         &[(FOLDER, "others")],

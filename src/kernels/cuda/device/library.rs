@@ -32,6 +32,9 @@ const SUBLIBRARIES: [&str; 6] = [
     "cudnn_engines_precompiled",
     "cudnn_engines_runtime_compiled",
 ];
+/// A function that cuDNN has since version 9. No function of a cuDNN may be called to find out its version before its sublibraries are
+/// loaded.
+const SINCE_CUDNN_9: &str = "cudnnGetLastErrorString";
 /// Engines that cuDNN has, and needs, since a later version.
 const TENSOR_IR: &str = "cudnn_engines_tensor_ir";
 /// The first version of cuDNN with [`TENSOR_IR`].
@@ -98,7 +101,7 @@ impl NvidiaLibrary {
     ///
     /// # Errors
     /// [`DeviceUnavailable::NoDriver`], [`DeviceUnavailable::NoLibrary`],
-    /// [`DeviceUnavailable::LibraryLacks`].
+    /// [`DeviceUnavailable::LibraryLacks`]; [`DeviceUnavailable::LibraryVersion`] for a cuDNN before 9.
     pub(super) fn find(self) -> Result<(), DeviceUnavailable> {
         if self.loaded().get().is_some() {
             return Ok(());
@@ -114,6 +117,13 @@ impl NvidiaLibrary {
             },
         )?;
         if self == Self::Cudnn {
+            if address(&library, SINCE_CUDNN_9).is_none() {
+                return Err(DeviceUnavailable::LibraryVersion {
+                    library: self.name(),
+                    found: "8 or earlier".to_owned(),
+                    needed: CUDNN_MAJOR.to_string(),
+                });
+            }
             keep_sublibraries(&library)?;
         }
         if let Some(function) = self

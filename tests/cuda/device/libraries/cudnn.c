@@ -36,10 +36,16 @@ typedef struct { int pad, stride, math, compute; } Geometry;
 typedef struct { int algorithm, status; float time; size_t memory; int determinism, math, reserved[3]; } Performance;
 typedef struct { int mode; } Activation;
 
-size_t cudnnGetVersion(void) { return getenv("FAKE_CUDNN") ? (size_t)atoll(getenv("FAKE_CUDNN")) : VERSION; }
+size_t cudnnGetVersion(void) {
+    // As the library itself, which passes the call on.
+    if (!dlopen("libcudnn_graph.so.9", RTLD_NOW | RTLD_NOLOAD)) die(__func__, "its sublibrary is not loaded");
+    return getenv("FAKE_CUDNN") ? (size_t)atoll(getenv("FAKE_CUDNN")) : VERSION;
+}
 size_t cudnnGetCudartVersion(void) { return getenv("FAKE_CUDART") ? (size_t)atoll(getenv("FAKE_CUDART")) : 13000; }
 const char *cudnnGetErrorString(int status) { return status / 1000 == 3 ? "CUDNN_STATUS_NOT_SUPPORTED" : "CUDNN_STATUS_BAD_PARAM"; }
+#if VERSION >= 90000
 void cudnnGetLastErrorString(char *text, size_t size) { snprintf(text, size, "reported by the fake library"); }
+#endif
 int cudnnCreate(void **handle) { begin(__func__); *handle = alive(); ++*alive(); return SUCCESS; }
 int cudnnDestroy(void *handle) { begin(__func__); (void)handle; --*alive(); return SUCCESS; }
 static void *stream_of_handle;

@@ -79,15 +79,9 @@ fn load() -> Result<(), DeviceUnavailable> {
     if version / 10_000 == CUDNN_MAJOR as usize {
         return Ok(());
     }
-    // Before cuDNN 9, the major version was multiplied by 1000.
-    let found = if version < 10_000 {
-        format!("{}.{}", version / 1000, version / 100 % 10)
-    } else {
-        version_text(version)
-    };
     Err(DeviceUnavailable::LibraryVersion {
         library: NvidiaLibrary::Cudnn.name(),
-        found,
+        found: version_text(version),
         needed: CUDNN_MAJOR.to_string(),
     })
 }
