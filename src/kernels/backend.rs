@@ -25,9 +25,10 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     /// Runs `work`, a sequence of many device calls such as a forward pass, in the context where calls are cheapest (on the CPU,
     /// inside the thread pool), and returns its result.
     fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R;
-    /// As [`Backend::run`], for a pass through a network that is repeated: `inputs` prepares what may differ from run to run, and `work` makes
-    /// the device calls of the pass. A device may submit the calls of `work` together if they are those of its last run; the results are
-    /// the same bits. In `inputs`, [`Backend::compact`] and [`Backend::full`] return copies then.
+    /// As [`Backend::run`], for work that is repeated, such as a pass through a network or several with what lies between them: `inputs`
+    /// prepares what may differ from run to run, and `work` makes the device calls of the pass. A device may submit the calls of `work`
+    /// together if they are those of its last run; the results are the same bits. In `inputs`, [`Backend::compact`] and [`Backend::full`]
+    /// return copies then. A pass within `work` is a part of this one.
     fn pass<I, R: Send>(
         &self,
         _key: PassKey,
@@ -37,11 +38,11 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
         self.run(|| work(inputs()))
     }
     /// Returns copies of buffers, in the memory of the pass where [`Backend::pass`] prepares its inputs, and laid out so that one call copies
-    /// them again; `None` where the device has no use for them. `are_biases` says that convolutions read them in their own format.
+    /// them again; `None` where the device has no use for them. `are_read_compact` says that calls read them in the format of activations.
     fn copied_together(
         &self,
         _buffers: &[&Self::Buffer],
-        _are_biases: bool,
+        _are_read_compact: bool,
     ) -> Option<Vec<Self::Buffer>> {
         None
     }
@@ -106,8 +107,13 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     fn compact(&self, x: &Self::Buffer, factor: f32) -> Option<Self::Buffer>;
     /// Returns factor * x in f32; `None` if that equals `x` in value and format.
     fn full(&self, x: &Self::Buffer, factor: f32) -> Option<Self::Buffer>;
-    /// Returns whether every value of a buffer of any format is finite.
-    fn all_finite(&self, buffer: &Self::Buffer) -> bool;
+    /// Returns a sum that is 0 exactly if every value of a buffer of any format is finite, without waiting for it where the device runs
+    /// behind the host.
+    fn non_finite(&self, buffer: &Self::Buffer) -> Sum<Self::Buffer>;
+    /// Returns whether every value of a buffer of any format is finite; waits for the device.
+    fn all_finite(&self, buffer: &Self::Buffer) -> bool {
+        self.sum_value(&self.non_finite(buffer)) == 0.0
+    }
 
     /// Returns the loss scale, a power of two by which gradients are multiplied before a backward pass so that they do not underflow
     /// in f16; `None` if the backend's format needs none.
@@ -248,6 +254,18 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
 
     /// Updates y = a * y + b * x, of equal lengths; x may have another format than y.
     fn combine(&self, a: f32, y: &mut Self::Buffer, b: f32, x: &Self::Buffer);
+    /// As [`Backend::combine`] with a = factors\[first\] and b = factors\[first + 1\]; all buffers are f32. Where the device reads the factors
+    /// itself, the call is the same whatever they are.
+    fn combine_by(
+        &self,
+        factors: &Self::Buffer,
+        first: usize,
+        y: &mut Self::Buffer,
+        x: &Self::Buffer,
+    ) {
+        let factors = self.download(factors);
+        self.combine(factors[first], y, factors[first + 1], x);
+    }
     /// y = the sum of the pictures of x, where y has the length of one picture and x that of a whole number of them.
     fn sum_pictures(&self, x: &Self::Buffer, y: &mut Self::Buffer);
     /// Updates y = x in the pixels where `mask` > 0.5, and leaves the others unchanged; mask is f32 (pixels), x and y are (pixels,
@@ -534,16 +552,25 @@ pub trait Backend: Clone + Debug + Send + Sync + 'static {
     ) -> Sum<Self::Buffer> {
         Sum::Known(self.weighted_l1(x, reference, weight, gradient))
     }
+    /// Returns the sum of weight * (x - reference)^2, summed in f64, without waiting for it where the device runs behind the host.
+    /// Writes scale * weight * (x - reference) to `gradient`: the gradient of scale / 2 times the sum with respect to x.
+    ///
+    /// weight has one value per picture, x, reference and gradient are (pictures, ..), all f32.
+    fn squared_error_sum(
+        &self,
+        x: &Self::Buffer,
+        reference: &Self::Buffer,
+        weight: &Self::Buffer,
+        scale: f32,
+        gradient: &mut Self::Buffer,
+    ) -> Sum<Self::Buffer>;
     /// Returns a sum; waits for it.
     fn sum_value(&self, sum: &Sum<Self::Buffer>) -> f64 {
-        match sum {
-            Sum::Known(value) => *value,
-            Sum::OnDevice { bits, factor } => {
-                let halves = self.download(bits);
-                let halves = halves.iter().rev().map(|half| u64::from(half.to_bits()));
-                f64::from_bits(halves.fold(0, |bits, half| bits << 32 | half)) * factor
-            }
-        }
+        sum.value(|bits| self.download(bits))
+    }
+    /// Returns sums; waits for all of them once.
+    fn sum_values(&self, sums: &[&Sum<Self::Buffer>]) -> Vec<f64> {
+        sums.iter().map(|sum| self.sum_value(sum)).collect()
     }
 
     /// Updates `parameter`, and its moments `first` and `second`, by one step of Adam (Kingma and Ba, arXiv 1412.6980, algorithm 1)

@@ -13,3 +13,29 @@ pub enum Sum<Buffer> {
         factor: f64,
     },
 }
+
+impl<Buffer> Sum<Buffer> {
+    /// Returns the sum with a copy of its buffer, which `copy` makes.
+    #[must_use]
+    pub fn copied(&self, copy: impl FnOnce(&Buffer) -> Buffer) -> Self {
+        match self {
+            Self::Known(value) => Self::Known(*value),
+            Self::OnDevice { bits, factor } => Self::OnDevice {
+                bits: copy(bits),
+                factor: *factor,
+            },
+        }
+    }
+
+    /// Returns the sum; `download` copies a buffer to the host.
+    pub(in crate::kernels) fn value(&self, download: impl FnOnce(&Buffer) -> Vec<f32>) -> f64 {
+        match self {
+            Self::Known(value) => *value,
+            Self::OnDevice { bits, factor } => {
+                let halves = download(bits);
+                let halves = halves.iter().rev().map(|half| u64::from(half.to_bits()));
+                f64::from_bits(halves.fold(0, |bits, half| bits << 32 | half)) * factor
+            }
+        }
+    }
+}

@@ -22,7 +22,11 @@ const OTHERS: &[(&str, &str)] = &[
     ("graphs", "returns figures and a text"),
     ("sampled_l1_sum", "`sampled_l1` returns its value"),
     ("weighted_l1_sum", "`weighted_l1` returns its value"),
-    ("sum_value", "`sampled_l1` and `weighted_l1` return it"),
+    ("all_finite", "`non_finite` is 0"),
+    (
+        "sum_value",
+        "`sampled_l1`, `weighted_l1` and `squared_error_sum` return what it reads",
+    ),
     ("trim", "frees memory"),
     ("arithmetic", "returns a text"),
     ("description", "returns a text"),

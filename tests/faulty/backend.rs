@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use dragnext::kernels::{
-    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, Factors, GroupShape, Matrix,
+    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, Factors, GroupShape,
+    Matrix, Sum,
 };
 
 use super::table::{inner, returned, written};
@@ -67,6 +68,7 @@ impl<B: Backend> Backend for Faulty<B> {
         ) writes dx as "linears_backward";
 
         fn combine(a: f32, y: &mut B::Buffer, b: f32, x: &B::Buffer) writes y as "combine";
+        fn combine_by(factors: &B::Buffer, first: usize, y: &mut B::Buffer, x: &B::Buffer) writes y as "combine_by";
         fn sum_pictures(x: &B::Buffer, y: &mut B::Buffer) writes y as "sum_pictures";
         fn select(mask: &B::Buffer, x: &B::Buffer, y: &mut B::Buffer) writes y as "select";
 
@@ -167,11 +169,21 @@ impl<B: Backend> Backend for Faulty<B> {
         Some(self.spoiled("full", converted))
     }
 
-    fn all_finite(&self, buffer: &B::Buffer) -> bool {
-        if self.is_wrong("all_finite") {
-            return self.fault != Fault::Nan;
+    fn non_finite(&self, buffer: &B::Buffer) -> Sum<B::Buffer> {
+        if self.is_wrong("non_finite") {
+            return Sum::Known(f64::from(u8::from(self.fault == Fault::Nan)));
         }
-        self.inner.all_finite(buffer)
+        self.inner.non_finite(buffer)
+    }
+
+    fn sum_values(&self, sums: &[&Sum<B::Buffer>]) -> Vec<f64> {
+        let mut values = self.inner.sum_values(sums);
+        if self.is_wrong("sum_values") {
+            let mut rounded: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+            self.fault.apply(&mut rounded);
+            values = rounded.into_iter().map(f64::from).collect();
+        }
+        values
     }
 
     fn loss_scale(&self) -> Option<f32> {
@@ -372,5 +384,20 @@ impl<B: Backend> Backend for Faulty<B> {
         let sum = self.inner.weighted_l1(x, reference, weight, gradient);
         self.spoil("weighted_l1", gradient);
         self.number("weighted_l1 sum", sum)
+    }
+
+    fn squared_error_sum(
+        &self,
+        x: &B::Buffer,
+        reference: &B::Buffer,
+        weight: &B::Buffer,
+        scale: f32,
+        gradient: &mut B::Buffer,
+    ) -> Sum<B::Buffer> {
+        let sum = self
+            .inner
+            .squared_error_sum(x, reference, weight, scale, gradient);
+        self.spoil("squared_error_sum", gradient);
+        Sum::Known(self.number("squared_error_sum sum", self.inner.sum_value(&sum)))
     }
 }

@@ -98,6 +98,10 @@ pub(crate) fn awkward() -> Vec<Case> {
         pixels: 333,
         channels: 4,
     });
+    cases.extend([444, 35].map(|values| Case::SquaredError {
+        pictures: 3,
+        values,
+    }));
     cases.push(Case::Adam { len: 1001 });
     cases
 }

@@ -11,6 +11,7 @@ use super::{
 use crate::kernels::cpu::Cpu;
 use crate::kernels::{
     AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, Format, GroupShape, Matrix,
+    Sum,
 };
 
 /// The latent of a picture of 512 x 512 pixels.
@@ -114,8 +115,9 @@ impl Backend for Candle {
         buffer.duplicate()
     }
 
-    fn all_finite(&self, buffer: &Buffer) -> bool {
-        elementwise::all_finite(buffer)
+    fn non_finite(&self, buffer: &Buffer) -> Sum<Buffer> {
+        let is_finite = elementwise::all_finite(buffer);
+        Sum::Known(if is_finite { 0.0 } else { 1.0 })
     }
 
     fn matmul(
@@ -168,6 +170,10 @@ impl Backend for Candle {
 
     fn combine(&self, a: f32, y: &mut Buffer, b: f32, x: &Buffer) {
         elementwise::combine(a, y, b, x);
+    }
+
+    fn combine_by(&self, factors: &Buffer, first: usize, y: &mut Buffer, x: &Buffer) {
+        elementwise::combine_by(factors, first, y, x);
     }
 
     fn sum_pictures(&self, x: &Buffer, y: &mut Buffer) {
@@ -367,6 +373,19 @@ impl Backend for Candle {
         gradient: &mut Buffer,
     ) -> f64 {
         sampling::weighted_l1(x, reference, weight, gradient)
+    }
+
+    fn squared_error_sum(
+        &self,
+        x: &Buffer,
+        reference: &Buffer,
+        weight: &Buffer,
+        scale: f32,
+        gradient: &mut Buffer,
+    ) -> Sum<Buffer> {
+        Sum::Known(sampling::squared_error(
+            x, reference, weight, scale, gradient,
+        ))
     }
 
     fn adam(

@@ -22,6 +22,20 @@ pub(super) fn combine(a: f32, y: &mut Buffer, b: f32, x: &Buffer) {
     y.set(result);
 }
 
+/// y = factors[first] * y + factors[first + 1] * x.
+pub(super) fn combine_by(factors: &Buffer, first: usize, y: &mut Buffer, x: &Buffer) {
+    assert_eq!(x.len(), y.len(), "x and y have the same length");
+    let result = x.device().run(|| {
+        let factors = factors.in_f32(factors.len())?;
+        let scaled = |buffer: &Buffer, index: usize| {
+            let factor = factors.narrow(0, index, 1)?;
+            buffer.in_f32(buffer.len())?.broadcast_mul(&factor)
+        };
+        scaled(y, first)? + scaled(x, first + 1)?
+    });
+    y.set(result);
+}
+
 /// y = the sum of the pictures of x.
 pub(super) fn sum_pictures(x: &Buffer, y: &mut Buffer) {
     let len = y.len();

@@ -1,10 +1,13 @@
-//! Bilinear samples of a feature map, their adjoint, and the L1 losses with their gradients.
+//! Bilinear samples of a feature map, their adjoint, and the losses with their gradients.
 
 use candle_core::{DType, Result, Tensor};
 
 use super::buffer::Buffer;
 use super::device::SharedDevice;
 use crate::kernels::{BilinearPoint, Format};
+
+/// The binary logarithm of the most squares that are summed in f32; the host adds these sums in f64.
+const LOG2_SQUARES: u32 = 6;
 
 /// Sampling points on the device.
 #[derive(Debug)]
@@ -152,4 +155,32 @@ pub(super) fn weighted_l1(
     });
     gradient.set(slope);
     sums.into_iter().map(f64::from).sum()
+}
+
+/// Returns the sum of weight * (x - reference)^2, with one weight per picture, and writes scale * weight * (x - reference) to `gradient`.
+pub(super) fn squared_error(
+    x: &Buffer,
+    reference: &Buffer,
+    weight: &Buffer,
+    scale: f32,
+    gradient: &mut Buffer,
+) -> f64 {
+    let pictures = weight.len();
+    let per_picture = x.len() / pictures;
+    let row = 1 << per_picture.trailing_zeros().min(LOG2_SQUARES);
+    let (sums, weights, slope) = x.device().run(|| {
+        let difference = (x.shaped((pictures, ()))? - reference.shaped((pictures, ()))?)?;
+        let squares = difference.sqr()?.reshape(((), row))?;
+        let weight = weight.shaped((pictures, 1))?;
+        let slope = difference.broadcast_mul(&(&weight * f64::from(scale))?)?;
+        let weights = weight.flatten_all()?.to_vec1::<f32>()?;
+        Ok((row_sums(&squares)?.to_vec1::<f32>()?, weights, slope))
+    });
+    gradient.set(slope);
+    let sums = sums.chunks_exact(per_picture / row).zip(weights);
+    sums.map(|(sums, weight)| {
+        let sum: f64 = sums.iter().copied().map(f64::from).sum();
+        f64::from(weight) * sum
+    })
+    .sum()
 }

@@ -129,6 +129,13 @@ pub enum Case {
         /// Channels.
         channels: usize,
     },
+    /// The weighted squared error of a noise prediction.
+    SquaredError {
+        /// Pictures.
+        pictures: usize,
+        /// Values of a picture.
+        values: usize,
+    },
     /// A step of Adam.
     Adam {
         /// Parameters.
@@ -156,6 +163,7 @@ impl Case {
             Self::Upsample { .. } => "upsample",
             Self::Sampling { .. } => "sampling",
             Self::WeightedL1 { .. } => "weighted L1",
+            Self::SquaredError { .. } => "squared error",
             Self::Adam { .. } => "Adam",
         }
     }
@@ -232,6 +240,9 @@ impl Case {
                 map[0], map[1]
             ),
             Self::WeightedL1 { pixels, channels } => format!("{pixels} pixels of {channels}"),
+            Self::SquaredError { pictures, values } => {
+                format!("{pictures} pictures of {values} values")
+            }
         }
     }
 }

@@ -106,6 +106,10 @@ fn attention(
     }
 }
 
+fn squared_error(pictures: usize, values: usize) -> Case {
+    Case::SquaredError { pictures, values }
+}
+
 /// Returns every operation at shapes of a tiny network, some of them with odd sizes. Attention has the head sizes of Stable Diffusion, which decide its kernel.
 pub fn small() -> Vec<Case> {
     vec![
@@ -203,6 +207,9 @@ pub fn small() -> Vec<Case> {
             pixels: 64,
             channels: 4,
         },
+        squared_error(2, 256),
+        // Values that are read one at a time.
+        squared_error(3, 35),
         Case::Adam { len: 1001 },
     ]
 }

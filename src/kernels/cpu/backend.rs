@@ -7,7 +7,7 @@ use super::{
     group_norm, layer_norm, linear, loss, resample, vector,
 };
 use crate::kernels::{
-    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix,
+    AdamStep, Added, AttentionShape, Backend, BilinearPoint, ConvShape, GroupShape, Matrix, Sum,
 };
 
 /// The latent of a picture of 512 x 512 pixels. Larger batches are not faster, and take more memory.
@@ -111,8 +111,9 @@ impl Backend for Cpu {
         buffer.clone()
     }
 
-    fn all_finite(&self, buffer: &Buffer) -> bool {
-        elementwise::all_finite(buffer)
+    fn non_finite(&self, buffer: &Buffer) -> Sum<Buffer> {
+        let is_finite = elementwise::all_finite(buffer);
+        Sum::Known(if is_finite { 0.0 } else { 1.0 })
     }
 
     fn matmul(
@@ -372,6 +373,17 @@ impl Backend for Cpu {
         gradient: &mut Buffer,
     ) -> f64 {
         loss::weighted_l1(x, reference, weight, gradient)
+    }
+
+    fn squared_error_sum(
+        &self,
+        x: &Buffer,
+        reference: &Buffer,
+        weight: &Buffer,
+        scale: f32,
+        gradient: &mut Buffer,
+    ) -> Sum<Buffer> {
+        Sum::Known(loss::squared_error(x, reference, weight, scale, gradient))
     }
 
     fn adam(

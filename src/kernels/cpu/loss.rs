@@ -1,4 +1,4 @@
-//! Bilinear samples of a feature map, their adjoint, and the L1 losses with their gradients.
+//! Bilinear samples of a feature map, their adjoint, and the losses with their gradients.
 
 use rayon::prelude::*;
 
@@ -112,6 +112,32 @@ pub(super) fn weighted_l1(
             sum += f64::from(weight * difference.abs());
             gradient[at] = weight * sign(difference);
         }
+    }
+    sum
+}
+
+pub(super) fn squared_error(
+    x: &[f32],
+    reference: &[f32],
+    weight: &[f32],
+    scale: f32,
+    gradient: &mut [f32],
+) -> f64 {
+    let per_picture = x.len() / weight.len();
+    let pictures = x
+        .chunks_exact(per_picture)
+        .zip(reference.chunks_exact(per_picture))
+        .zip(gradient.chunks_exact_mut(per_picture));
+    let mut sum = 0.0;
+    for (((x, reference), gradient), weight) in pictures.zip(weight) {
+        let slope = scale * weight;
+        let mut squares = 0.0;
+        for ((x, reference), gradient) in x.iter().zip(reference).zip(gradient) {
+            let difference = x - reference;
+            squares += f64::from(difference).powi(2);
+            *gradient = slope * difference;
+        }
+        sum += f64::from(*weight) * squares;
     }
     sum
 }

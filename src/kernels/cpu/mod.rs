@@ -7,7 +7,7 @@
 //! | `conv` | convolutions: direct, or Winograd's for 3x3 kernels with stride 1 |
 //! | `attention` | softmax(q k^T) v in blocks of keys, and its backward pass |
 //! | `group_norm`, `layer_norm`, `activation`, `elementwise` | normalisations; SiLU and GEGLU; operations value by value |
-//! | `resample`, `loss`, `adam` | resizing and copying; sampling, scattering and the L1 losses; the optimiser |
+//! | `resample`, `loss`, `adam` | resizing and copying; sampling, scattering and the losses; the optimiser |
 //! | `vector` | SIMD |
 //! | `buffer`, `shared` | memory that is reused; slices that several tasks write to |
 //!

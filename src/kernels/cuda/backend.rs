@@ -45,11 +45,11 @@ impl Backend for Cuda {
         result
     }
 
-    fn copied_together(&self, buffers: &[&Buffer], are_biases: bool) -> Option<Vec<Buffer>> {
+    fn copied_together(&self, buffers: &[&Buffer], are_read_compact: bool) -> Option<Vec<Buffer>> {
         if !self.gpu.passes().is_enabled() {
             return None;
         }
-        for buffer in buffers.iter().filter(|_| are_biases) {
+        for buffer in buffers.iter().filter(|_| are_read_compact) {
             buffer.as_format(self.format);
         }
         Some(Buffer::copied_together(&self.gpu, buffers))
@@ -143,13 +143,11 @@ impl Backend for Cuda {
     }
 
     fn compact(&self, x: &Buffer, factor: f32) -> Option<Buffer> {
-        let is_needed = factor != 1.0 || x.format() != self.format;
-        (is_needed || pass::is_preparing(&self.gpu)).then(|| x.converted(self.format, factor))
+        converted(x, self.format, factor)
     }
 
     fn full(&self, x: &Buffer, factor: f32) -> Option<Buffer> {
-        let is_needed = factor != 1.0 || x.format() != Format::F32;
-        (is_needed || pass::is_preparing(&self.gpu)).then(|| x.converted(Format::F32, factor))
+        converted(x, Format::F32, factor)
     }
 
     fn loss_scale(&self) -> Option<f32> {
@@ -172,8 +170,8 @@ impl Backend for Cuda {
         buffer.duplicate()
     }
 
-    fn all_finite(&self, buffer: &Buffer) -> bool {
-        elementwise::all_finite(buffer)
+    fn non_finite(&self, buffer: &Buffer) -> Sum<Buffer> {
+        elementwise::non_finite(buffer)
     }
 
     fn matmul(
@@ -287,6 +285,11 @@ impl Backend for Cuda {
     fn combine(&self, a: f32, y: &mut Buffer, b: f32, x: &Buffer) {
         y.forget_converted();
         elementwise::combine(a, y, b, x);
+    }
+
+    fn combine_by(&self, factors: &Buffer, first: usize, y: &mut Buffer, x: &Buffer) {
+        y.forget_converted();
+        elementwise::combine_by(factors, first, y, x);
     }
 
     fn sum_pictures(&self, x: &Buffer, y: &mut Buffer) {
@@ -630,6 +633,22 @@ impl Backend for Cuda {
         loss::weighted_l1(x, reference, weight, gradient)
     }
 
+    fn sum_values(&self, sums: &[&Sum<Buffer>]) -> Vec<f64> {
+        loss::values(&self.gpu, sums)
+    }
+
+    fn squared_error_sum(
+        &self,
+        x: &Buffer,
+        reference: &Buffer,
+        weight: &Buffer,
+        scale: f32,
+        gradient: &mut Buffer,
+    ) -> Sum<Buffer> {
+        gradient.forget_converted();
+        loss::squared_error(x, reference, weight, scale, gradient)
+    }
+
     fn adam(
         &self,
         step: &AdamStep,
@@ -643,4 +662,12 @@ impl Backend for Cuda {
         parameter.forget_converted();
         adam::adam(step, gradient, [first, second], parameter);
     }
+}
+
+/// Returns factor * x in a format; a copy among the inputs of a pass, and `None` elsewhere, if that equals `x` in value and format.
+fn converted(x: &Buffer, format: Format, factor: f32) -> Option<Buffer> {
+    if factor != 1.0 || x.format() != format {
+        return Some(x.converted(format, factor));
+    }
+    pass::is_preparing(x.gpu()).then(|| x.duplicate())
 }

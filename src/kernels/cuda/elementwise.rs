@@ -1,20 +1,20 @@
 //! Elementwise, row-wise and pixel-wise operations.
 
-use super::driver::Format;
-use super::memory::{Allocation, Buffer};
+use super::driver::{Format, KernelArgument};
+use super::memory::Buffer;
+use crate::kernels::Sum;
 
-/// Returns whether every value is finite.
-pub(super) fn all_finite(x: &Buffer) -> bool {
+/// Returns a sum that is 0 if every value is finite, else 1.
+pub(super) fn non_finite(x: &Buffer) -> Sum<Buffer> {
     let gpu = x.gpu();
-    let found = Allocation::from_host(gpu, &0u32.to_le_bytes());
+    let bits = Buffer::zeros(gpu, size_of::<f64>() / size_of::<f32>());
+    let upper_half = KernelArgument::Pointer(bits.address_of(1));
     gpu.launch_elementwise(
         &format!("find_non_finite_{}", x.format().name()),
         x.len(),
-        &[x.into(), x.len().into(), (&found).into()],
+        &[x.into(), x.len().into(), upper_half],
     );
-    let mut flag = [0; 4];
-    found.read(&mut flag);
-    u32::from_le_bytes(flag) == 0
+    Sum::OnDevice { bits, factor: 1.0 }
 }
 
 /// y = a * y + b * x.
@@ -33,6 +33,18 @@ pub(super) fn combine(a: f32, y: &mut Buffer, b: f32, x: &Buffer) {
             len.into(),
         ],
     );
+}
+
+/// y = factors[first] * y + factors[first + 1] * x.
+pub(super) fn combine_by(factors: &Buffer, first: usize, y: &mut Buffer, x: &Buffer) {
+    let len = y.len();
+    assert_eq!(len, x.len(), "x and y have the same length");
+    assert!(first + 1 < factors.len(), "there are two factors");
+    let formats = [factors, y, x].map(Buffer::format);
+    assert_eq!(formats, [Format::F32; 3], "latents are f32");
+    let factors = KernelArgument::Pointer(factors.address_of(first));
+    let arguments = [factors, y.into(), x.into(), len.into()];
+    x.gpu().launch_elementwise("combine_by", len, &arguments);
 }
 
 /// y (picture) = sum of x over its pictures.

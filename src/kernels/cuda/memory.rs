@@ -232,6 +232,22 @@ impl Buffer {
         values
     }
 
+    /// Downloads f32 buffers, with one copy to the host.
+    pub(super) fn downloaded_together(gpu: &Arc<Gpu>, buffers: &[&Self]) -> Vec<Vec<f32>> {
+        if let [buffer] = buffers {
+            return vec![buffer.download()];
+        }
+        let copies = Self::copied_together(gpu, buffers);
+        let values = |bytes: usize| bytes / Format::F32.bytes();
+        let Some(last) = copies.last() else {
+            return Vec::new();
+        };
+        let mut all = vec![0.0_f32; values(last.start) + last.len];
+        last.allocation.read(bytemuck::cast_slice_mut(&mut all));
+        let of = |copy: &Self| all[values(copy.start)..][..copy.len].to_vec();
+        copies.iter().map(of).collect()
+    }
+
     /// Copies the buffer.
     pub(super) fn duplicate(&self) -> Self {
         let copy = Self::uninit(self.gpu(), self.format, self.len);

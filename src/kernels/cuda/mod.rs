@@ -16,8 +16,8 @@
 //! work gives the same bits.
 //!
 //! # Graphs
-//! With `DRAGNEXT_CUDA_GRAPHS=1`, a pass through the UNet that makes the same operations as its last run
-//! is submitted as one CUDA graph (`pass`). The results are the same bits: a graph is launched only
+//! With `DRAGNEXT_CUDA_GRAPHS=1`, repeated work, such as a pass through the UNet, that makes the same operations
+//! as in its last run is submitted as one CUDA graph (`pass`). The results are the same bits: a graph is launched only
 //! where every operation, with its addresses and numbers, is the one that the graph was made of. Graphs
 //! are off by default, because no GPU has run them: the tests have fakes of the driver and an emulator.
 

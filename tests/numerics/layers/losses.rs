@@ -114,4 +114,36 @@ fn weighted_l1_loss<B: Backend>(backend: &B) {
     );
 }
 
-on_backends!(sampled_l1_loss, weighted_l1_loss);
+fn squared_error<B: Backend>(backend: &B) {
+    let mut numbers = Numbers::new(15);
+    let (weight, scale) = ([0.5_f32, 3.0], 0.25_f32);
+    // Values of a picture that are read four at a time, and one at a time.
+    for values in [320, 45] {
+        let len = weight.len() * values;
+        let (x, noise) = (numbers.normal(len), numbers.normal(len));
+        let loss = |x: &[f64]| -> Vec<f64> {
+            let term =
+                |at: usize| f64::from(weight[at / values]) * (x[at] - f64::from(noise[at])).powi(2);
+            vec![(0..x.len()).map(term).sum()]
+        };
+        let mut gradient = buffer(backend, &vec![f32::NAN; len]);
+        let sum = backend.squared_error_sum(
+            &buffer(backend, &x),
+            &buffer(backend, &noise),
+            &buffer(backend, &weight),
+            scale,
+            &mut gradient,
+        );
+        let got = backend.sum_value(&sum);
+        assert!((got / loss(&wide(&x))[0] - 1.0).abs() < 1e-6);
+        assert_gradient(
+            "squared error",
+            &x,
+            &[scale / 2.0],
+            &backend.download(&gradient),
+            loss,
+        );
+    }
+}
+
+on_backends!(sampled_l1_loss, weighted_l1_loss, squared_error);

@@ -17,6 +17,10 @@ pub(super) fn of_values<B: Backend>(r: &mut Recorder<B>, len: usize) {
     let mut y = r.full(len);
     r.backend.combine(0.75, &mut y, 0.25, &x);
     r.push_f32("sum of two", Rounded, &y);
+    let factors = r.backend.upload(vec![3.0, 0.75, -0.25]);
+    let (mut y, x) = (r.full(len), r.full(len));
+    r.backend.combine_by(&factors, 1, &mut y, &x);
+    r.push_f32("sum of two with factors of a buffer", Rounded, &y);
     let x = r.compact(3 * len);
     r.write("sum over pictures", Rounded, &x, len, |backend, y| {
         backend.sum_pictures(&x, y);

@@ -3,7 +3,7 @@
 use super::super::Numbers;
 use super::super::Precision::{Exact, Rounded};
 use super::super::recorder::Recorder;
-use crate::kernels::{AdamStep, Backend, BilinearPoint};
+use crate::kernels::{AdamStep, Backend, BilinearPoint, Sum};
 
 /// Points between the pixels of a map, many of which share their pixels.
 fn points([height, width]: [usize; 2], count: usize) -> Vec<BilinearPoint> {
@@ -53,6 +53,23 @@ pub(super) fn weighted_l1<B: Backend>(r: &mut Recorder<B>, pixels: usize, channe
     let sum = backend.weighted_l1(&x, &reference, &weight, &mut gradient);
     r.values("weighted L1", Rounded, vec![sum as f32]);
     r.push_f32("weighted L1, gradient", Exact, &gradient);
+    let again = backend.weighted_l1_sum(&x, &reference, &weight, &mut gradient);
+    let known = Sum::Known(2.0);
+    let values = backend.sum_values(&[&again, &known, &backend.non_finite(&x)]);
+    let values = values.iter().map(|value| *value as f32).collect();
+    r.values("sums read together", Rounded, values);
+}
+
+pub(super) fn squared_error<B: Backend>(r: &mut Recorder<B>, pictures: usize, values: usize) {
+    let backend = r.backend;
+    let len = pictures * values;
+    let [x, reference] = [(); 2].map(|()| r.full(len));
+    let weight = backend.upload((1..=pictures).map(|picture| picture as f32).collect());
+    let mut gradient = backend.uninit(len);
+    let sum = backend.squared_error_sum(&x, &reference, &weight, 0.25, &mut gradient);
+    let sum = backend.sum_value(&sum);
+    r.values("squared error", Rounded, vec![sum as f32]);
+    r.push_f32("squared error, gradient", Exact, &gradient);
 }
 
 pub(super) fn adam<B: Backend>(r: &mut Recorder<B>, len: usize) {

@@ -55,6 +55,9 @@ pub(super) fn run<B: Backend>(case: &Case, recorder: &mut Recorder<B>) {
             points,
         } => losses::sampling(recorder, *map, *channels, *points),
         Case::WeightedL1 { pixels, channels } => losses::weighted_l1(recorder, *pixels, *channels),
+        Case::SquaredError { pictures, values } => {
+            losses::squared_error(recorder, *pictures, *values);
+        }
         Case::Adam { len } => losses::adam(recorder, *len),
     }
 }

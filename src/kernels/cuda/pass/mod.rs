@@ -1,8 +1,10 @@
-//! Passes through a network that are repeated, as graphs.
+//! Work that is repeated, such as a pass through a network, as graphs.
 //!
 //! A drag makes the same forward and backward pass again and again, of several hundred operations each.
 //! Submitting them one by one takes the host longer than the GPU needs for them. So a pass that makes the
-//! same operations as its last run is submitted as one graph:
+//! same operations as its last run is submitted as one graph. A pass within another one is a part of it:
+//! an iteration of a drag, with its loss and both passes, is one graph
+//! ([`Network::iteration`](crate::model::unet::Network::iteration)).
 //!
 //! | run | its operations |
 //! |---|---|

@@ -42,6 +42,18 @@ KERNEL(combine, (float a, T* __restrict__ y, float b, const T* __restrict__ x, u
     });
 }
 
+// y = factors[0] * y + factors[1] * x.
+PLAIN_KERNEL(combine_by, (const float* __restrict__ factors, float* __restrict__ y, const float* __restrict__ x, unsigned n)) {
+    const float a = factors[0], b = factors[1];
+    for_each(n, aligned_for_4(x, y), [&](unsigned i, auto width) {
+        constexpr unsigned W = decltype(width)::count;
+        Vector<W> values = load<W>(y + i);
+        const Vector<W> added = load<W>(x + i);
+        for (unsigned j = 0; j < W; j++) values.at[j] = a * values.at[j] + b * added.at[j];
+        store(y + i, values);
+    });
+}
+
 // y (length) = sum of x (pictures, length) over the pictures.
 KERNEL(sum_pictures, (const T* __restrict__ x, T* __restrict__ y, unsigned length, unsigned pictures), (x, y, length, pictures)) {
     for_each(length, aligned_for_4(x, y) && length % 4 == 0, [&](unsigned i, auto width) {
@@ -181,11 +193,11 @@ KERNEL(linear_rows,
     }
 }
 
-// Writes 1 to *found if any value is NaN or infinite. Concurrent writers write the same value.
+// Writes the upper half of the double 1 to *found if any value is NaN or infinite. Concurrent writers write the same value.
 KERNEL(find_non_finite, (const T* __restrict__ x, unsigned n, unsigned* __restrict__ found), (x, n, found)) {
     bool all_finite = true;
     for_each(n, aligned_for_4(x), [&](unsigned i, auto width) {
         for (float value : load<decltype(width)::count>(x + i).at) all_finite = all_finite && is_finite(value);
     });
-    if (!all_finite) *found = 1;
+    if (!all_finite) *found = 0x3ff00000;
 }

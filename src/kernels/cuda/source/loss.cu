@@ -1,5 +1,5 @@
-// Bilinear samples of a feature map and their adjoint, and the L1 losses of an edit with their
-// gradients.
+// Bilinear samples of a feature map and their adjoint, and the losses of an edit and of a LoRA with
+// their gradients.
 //
 // A loss is summed in two steps: one partial sum per block, then `sum_partials`. Both have a fixed
 // order, so the same inputs give the same bits.
@@ -97,6 +97,26 @@ PLAIN_KERNEL(weighted_l1, (const float* __restrict__ x, const float* __restrict_
             const float difference = values.at[j] - references.at[j];
             sum += cell_weight * fabsf(difference);
             values.at[j] = cell_weight * sign(difference);
+        }
+        store(gradient + i, values);
+    });
+    write_partial(sum, partial);
+}
+
+// Per block the sum of weight * (x - reference)^2, and gradient = scale * weight * (x - reference).
+// weight is (pictures), the others are (pictures, per_picture).
+PLAIN_KERNEL(squared_error, (const float* __restrict__ x, const float* __restrict__ reference, const float* __restrict__ weight, float scale,
+                             float* __restrict__ gradient, float* __restrict__ partial, unsigned per_picture, unsigned n)) {
+    double sum = 0.0;
+    for_each(n, aligned_for_4(x, reference, gradient) && per_picture % 4 == 0, [&](unsigned i, auto width) {
+        constexpr unsigned W = decltype(width)::count;
+        const float picture_weight = weight[i / per_picture], slope = scale * picture_weight;
+        Vector<W> values = load<W>(x + i);
+        const Vector<W> references = load<W>(reference + i);
+        for (unsigned j = 0; j < W; j++) {
+            const float difference = values.at[j] - references.at[j];
+            sum += static_cast<double>(picture_weight) * difference * difference;
+            values.at[j] = slope * difference;
         }
         store(gradient + i, values);
     });
