@@ -240,10 +240,7 @@ impl<B: Backend> Calls<B> {
             noise,
         } = &inputs.lora;
         let context = inputs.context.picture(0);
-        let subject = Subject {
-            latent,
-            context: &context,
-        };
+        let subject = Subject::new(latent, &context);
         let meter = Meter::start(&backend);
         unet.merge_adapters(&parameters);
         let (loss, gradient) = gradient(
@@ -261,7 +258,7 @@ impl<B: Backend> Calls<B> {
             cost,
             stages: Vec::new(),
             outputs: vec![
-                ("loss", vec![loss as f32]),
+                ("loss", vec![loss.value() as f32]),
                 ("gradient", gradient.to_host()),
             ],
         })

@@ -3,13 +3,13 @@
 //! The loss is the mean squared error of what the network predicts, noise or velocity, at random timesteps; the optimiser is AdamW at a constant learning
 //! rate. The latent is the mean of the picture's posterior; there are no crops and no augmentation.
 
-use super::{NoiseSource, Schedule, require_finite};
+use super::{NoiseSource, Schedule};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::interrupt::Interrupt;
-use crate::kernels::{AdamStep, Backend};
+use crate::kernels::{AdamStep, Backend, Sum};
 use crate::model::unet::{Input, Network, Noise};
-use crate::nn::{Shape, Tensor};
+use crate::nn::{Finiteness, Loss, Shape, Tensor};
 use crate::progress::{Progress, Stage};
 use crate::settings::LoraSettings;
 
@@ -20,9 +20,46 @@ const WEIGHT_DECAY: f64 = 1e-2;
 #[derive(Debug)]
 pub struct Subject<'a, B: Backend> {
     /// The mean latent (1, height, width, 4).
-    pub latent: &'a Tensor<B>,
+    latent: &'a Tensor<B>,
+    /// Its elements.
+    elements: Vec<f32>,
     /// The prompt's tokens (1, 1, tokens, channels).
-    pub context: &'a Tensor<B>,
+    context: &'a Tensor<B>,
+}
+
+impl<'a, B: Backend> Subject<'a, B> {
+    /// Takes the mean latent (1, height, width, 4), which it downloads, and the prompt's tokens (1, 1, tokens, channels).
+    pub fn new(latent: &'a Tensor<B>, context: &'a Tensor<B>) -> Self {
+        Self {
+            latent,
+            elements: latent.to_host(),
+            context,
+        }
+    }
+
+    /// Returns noisy copies (copies, height, width, 4), one per timestep, with this noise.
+    fn noisy(&self, schedule: &Schedule, timesteps: &[usize], noise: &[f32]) -> Tensor<B> {
+        let mut noisy = Vec::with_capacity(noise.len());
+        for (t, noise) in timesteps
+            .iter()
+            .zip(noise.chunks_exact(self.elements.len()))
+        {
+            let alpha = schedule.alpha(*t as i64);
+            let (keep, add) = (alpha.sqrt() as f32, (1.0 - alpha).sqrt() as f32);
+            let pairs = self.elements.iter().zip(noise);
+            noisy.extend(pairs.map(|(x, n)| keep * x + add * n));
+        }
+        let shape = Shape {
+            batch: timesteps.len(),
+            ..self.latent.shape()
+        };
+        Tensor::from_host(self.latent.backend(), shape, noisy)
+    }
+
+    /// Returns the mean latent.
+    pub fn latent(&self) -> &'a Tensor<B> {
+        self.latent
+    }
 }
 
 /// Trains the adapters of `unet`, starting with the parameters `start`, and returns the parameters, which are then merged into the
@@ -55,6 +92,11 @@ pub fn finetune<B: Backend>(
             subject.latent.shape().len(),
             schedule.timesteps(),
         );
+        let not_finite = |what| Error::NotFinite {
+            stage: Stage::Lora.name(),
+            step,
+            what,
+        };
         let (loss, gradient) = loop {
             let (loss, gradient) = gradient(
                 unet,
@@ -65,18 +107,18 @@ pub fn finetune<B: Backend>(
                 &draw.noise,
                 interrupt,
             )?;
-            if !loss.is_finite() || gradient.is_finite() || !backend.lower_loss_scale() {
+            let finiteness = Finiteness::of(&[&gradient]);
+            let (loss, is_finite) = Loss::read(&backend, &[loss], &finiteness);
+            if !loss.is_finite() {
+                return Err(not_finite("the loss"));
+            }
+            if is_finite {
                 break (loss, gradient);
             }
+            if !backend.lower_loss_scale() {
+                return Err(not_finite("the gradient of the adapters"));
+            }
         };
-        if !loss.is_finite() {
-            return Err(Error::NotFinite {
-                stage: Stage::Lora.name(),
-                step,
-                what: "the loss",
-            });
-        }
-        require_finite(&gradient, Stage::Lora, step, "the gradient of the adapters")?;
         let [first, second] = &mut moments;
         let adam = AdamStep {
             step,
@@ -99,6 +141,8 @@ pub fn finetune<B: Backend>(
 /// Returns the loss and its gradient with respect to the adapters' parameters, which are merged into the weights: the mean squared
 /// error of what the network predicts for noisy copies of the subject, one per timestep, with `noise` (copies, height, width, 4).
 ///
+/// The host reads nothing between a forward pass and its backward pass: the device computes the loss, whose value the caller reads.
+///
 /// # Errors
 /// [`Error::Interrupted`].
 pub fn gradient<B: Backend>(
@@ -109,48 +153,49 @@ pub fn gradient<B: Backend>(
     timesteps: &[usize],
     noise: &[f32],
     interrupt: &Interrupt,
-) -> Result<(f64, Tensor<B>)> {
+) -> Result<(Loss<B>, Tensor<B>)> {
     let backend = subject.latent.backend();
-    let (shape, latent) = (subject.latent.shape(), subject.latent.to_host());
+    let shape = subject.latent.shape();
     let at_once = (backend.cells_at_once() / shape.pixels()).clamp(1, timesteps.len());
+    let scale = 2.0 / noise.len() as f32;
     let mut gradient = Tensor::zeros(backend, parameters.shape());
-    let mut loss = 0.0;
+    let mut loss = Loss::zero(backend);
     for (timesteps, noise_part) in timesteps
         .chunks(at_once)
-        .zip(noise.chunks(at_once * latent.len()))
+        .zip(noise.chunks(at_once * shape.len()))
     {
         failpoint::wait("wait_in_lora", || interrupt.has_come());
         interrupt.check()?;
-        let mut noisy = Vec::with_capacity(noise_part.len());
-        for (t, noise) in timesteps.iter().zip(noise_part.chunks_exact(latent.len())) {
-            let alpha = schedule.alpha(*t as i64);
-            let (keep, add) = (alpha.sqrt() as f32, (1.0 - alpha).sqrt() as f32);
-            noisy.extend(latent.iter().zip(noise).map(|(x, n)| keep * x + add * n));
-        }
-        let shape = Shape {
-            batch: timesteps.len(),
-            ..shape
-        };
-        let noisy = Tensor::from_host(backend, shape, noisy);
+        let noisy = subject.noisy(schedule, timesteps, noise_part);
+        let shape = noisy.shape();
         let times: Vec<f64> = timesteps.iter().map(|t| *t as f64).collect();
         let input = Input::new(&noisy, &times, subject.context);
-        let pass = unet.record_adapters(input, Noise, parameters, &mut gradient);
-        let predicted = pass.outputs().to_host();
-        let scale = 2.0 / noise.len() as f32;
-        let mut d_noise = Vec::with_capacity(noise_part.len());
-        for ((t, predicted), noise_part) in timesteps
-            .iter()
-            .zip(predicted.chunks_exact(latent.len()))
-            .zip(noise_part.chunks_exact(latent.len()))
-        {
-            let weight = schedule.loss_weight(*t as i64);
-            let difference = || predicted.iter().zip(noise_part).map(|(p, n)| p - n);
-            let squares = difference().map(|d| f64::from(d).powi(2));
-            loss += weight * squares.sum::<f64>() / noise.len() as f64;
-            let scale = scale * weight as f32;
-            d_noise.extend(difference().map(|d| scale * d));
-        }
-        pass.backward(Tensor::from_host(backend, shape, d_noise), scale);
+        let weights = timesteps.iter().map(|t| schedule.loss_weight(*t as i64));
+        let weights: Vec<f32> = weights.map(|weight| weight as f32).collect();
+        let others = || {
+            let noise = Tensor::from_host(backend, shape, noise_part.to_vec());
+            (noise, Tensor::vector(backend, weights))
+        };
+        let gradient = &mut gradient;
+        let step = |input, (noise, weights): (Tensor<B>, Tensor<B>)| {
+            let pass = unet.record_adapters(input, Noise, parameters, gradient);
+            let mut sum = Sum::Known(0.0);
+            let d_noise = noise.build(shape, |d_noise| {
+                sum = backend.squared_error_sum(
+                    pass.outputs().buffer(),
+                    noise.buffer(),
+                    weights.buffer(),
+                    scale,
+                    d_noise,
+                );
+            });
+            pass.backward(d_noise, scale);
+            sum
+        };
+        let sum = unet.iteration("step of the LoRA", Vec::new(), input, others, step);
+        // The memory of the sum is that of the pass, which may follow at once.
+        let sum = sum.copied(|bits| backend.duplicate(bits));
+        loss = loss.plus(1.0 / noise.len() as f64, sum);
     }
     Ok((loss, gradient))
 }

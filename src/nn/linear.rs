@@ -85,6 +85,13 @@ impl<B: Backend> Linear<B> {
         });
     }
 
+    /// Resets the weight of set `set` to W0 until the next merge.
+    pub fn unmerge(&mut self, set: usize) {
+        if let Some(Some(adapted)) = self.adapted.get_mut(set) {
+            adapted.weight = None;
+        }
+    }
+
     /// Computes W = W0 + up down for the pictures of set `set`, if the set has an adapter.
     pub fn merge(&mut self, set: usize, parameters: &Tensor<B>) {
         let (inputs, outputs) = (self.inputs, self.outputs);
@@ -92,8 +99,6 @@ impl<B: Backend> Linear<B> {
             return;
         };
         let (down, up) = matrices(parameters.buffer(), *adapter, inputs, outputs);
-        // The new weight can take the memory of the last one.
-        *weight = None;
         *weight = Some(Arc::new(parameters.backend().merged(
             &self.weight,
             up,

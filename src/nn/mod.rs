@@ -22,7 +22,7 @@ pub use conv::Conv;
 pub use feed_forward::FeedForward;
 pub use keys::{KeySource, KeysAndValues};
 pub use linear::{Adapter, Linear};
-pub use loss::Loss;
+pub use loss::{Finiteness, Loss};
 pub use norm::{GroupNorm, LayerNorm};
 pub use pass::{BackwardPass, Learner, Pass, Run, Tape};
 pub use silu::{silu, silu_backward};

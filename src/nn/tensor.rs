@@ -182,9 +182,9 @@ impl<B: Backend> Tensor<B> {
     }
 
     /// Returns copies that one call copies again where the device has a use for such ([`Backend::copied_together`]), else the same tensors.
-    pub fn copied_together(backend: &B, tensors: Vec<Self>, are_biases: bool) -> Vec<Self> {
+    pub fn copied_together(backend: &B, tensors: Vec<Self>, are_read_compact: bool) -> Vec<Self> {
         let buffers: Vec<&B::Buffer> = tensors.iter().map(Self::buffer).collect();
-        let Some(copies) = backend.copied_together(&buffers, are_biases) else {
+        let Some(copies) = backend.copied_together(&buffers, are_read_compact) else {
             return tensors;
         };
         let copies = tensors.iter().zip(copies);
@@ -241,6 +241,19 @@ impl<B: Backend> Tensor<B> {
         assert_eq!(self.shape, other.shape, "the summands have equal shapes");
         let backend = self.backend.clone();
         backend.combine(a, self.buffer_mut(), b, other.buffer());
+        self
+    }
+
+    /// As [`Tensor::combined`] with the factors a = factors\[first\] and b = factors\[first + 1\]; all tensors are stored as f32. A pass that
+    /// is repeated may have other factors in each run.
+    ///
+    /// # Panics
+    /// When the shapes differ, or there are no such factors.
+    #[must_use]
+    pub fn combined_by(mut self, factors: &Self, first: usize, other: &Self) -> Self {
+        assert_eq!(self.shape, other.shape, "the summands have equal shapes");
+        let backend = self.backend.clone();
+        backend.combine_by(factors.buffer(), first, self.buffer_mut(), other.buffer());
         self
     }
 

@@ -86,10 +86,7 @@ impl<B: Backend> Edit<'_, B> {
         let settings = &self.plan.settings.lora;
         self.steps.lora = settings.steps;
         let start = self.noise.adapters(places);
-        let subject = Subject {
-            latent: &latent,
-            context: &self.context,
-        };
+        let subject = Subject::new(&latent, &self.context);
         let (schedule, interrupt) = (&self.components.schedule, self.interrupt);
         let noise = &mut *self.noise;
         let parameters = self.stages.run(Stage::Lora, settings.steps, |progress| {

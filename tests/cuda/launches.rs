@@ -63,10 +63,8 @@ fn equal_timesteps_shift_by_the_bias_of_the_convolution() {
 /// The gradient of the adapters at fixed timesteps and noise.
 fn gradient(unet: &UNet<Cuda>, cuda: &Cuda, parameters: &Tensor<Cuda>) -> Tensor<Cuda> {
     let latent = random(cuda, 1, Shape::new(1, 8, 8, 4));
-    let subject = Subject {
-        latent: &latent,
-        context: &random(cuda, 2, Shape::new(1, 1, 7, TOKENS)),
-    };
+    let context = random(cuda, 2, Shape::new(1, 1, 7, TOKENS));
+    let subject = Subject::new(&latent, &context);
     let noise = Numbers::new(5).normal(latent.shape().len());
     let trained = finetune::gradient(
         unet,

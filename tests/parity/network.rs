@@ -144,10 +144,7 @@ pub(crate) fn run<B: Backend>(
     unet.merge_adapters(&parameters);
     let schedule = schedule();
     let latent = z.picture(0);
-    let subject = Subject {
-        latent: &latent,
-        context: &context,
-    };
+    let subject = Subject::new(&latent, &context);
     let noise = Numbers::new(5).normal(2 * latent.shape().len());
     let trained = finetune::gradient(
         &unet,
@@ -159,7 +156,7 @@ pub(crate) fn run<B: Backend>(
         &Interrupt::never(),
     );
     let (loss, gradient) = trained.expect("there is no interrupt");
-    outputs.push(("loss".into(), vec![loss as f32]));
+    outputs.push(("loss".into(), vec![loss.value() as f32]));
     gradients.push(("gradient of the adapters".into(), gradient.to_host()));
     Results { outputs, gradients }
 }

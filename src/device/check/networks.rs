@@ -189,10 +189,7 @@ pub(super) fn lora<B: Backend>(backend: &B) -> Result<Vec<NetworkResult>> {
     let away = Numbers::new(10).spread(start.len(), AWAY);
     let start: Vec<f32> = start.iter().zip(away).map(|(a, b)| a + b).collect();
     let (latent, context) = (latents(backend, 1), tokens(backend));
-    let subject = Subject {
-        latent: &latent,
-        context: &context,
-    };
+    let subject = Subject::new(&latent, &context);
     let schedule = schedule();
     let (loss, gradient) = lora_gradient(&mut unet, &subject, start.clone(), 3)?;
     results.push("LoRA, loss", vec![loss]);
@@ -222,7 +219,7 @@ pub(super) fn lora_gradient<B: Backend>(
     parameters: Vec<f32>,
     seed: u64,
 ) -> Result<(f32, Vec<f32>)> {
-    let (schedule, latent) = (schedule(), subject.latent);
+    let (schedule, latent) = (schedule(), subject.latent());
     let parameters = Tensor::vector(latent.backend(), parameters);
     unet.merge_adapters(&parameters);
     let draws = Seeded::new(seed).fine_tuning(2, latent.shape().len(), schedule.timesteps());
@@ -235,5 +232,5 @@ pub(super) fn lora_gradient<B: Backend>(
         &draws.noise,
         &Interrupt::never(),
     )?;
-    Ok((loss as f32, gradient.to_host()))
+    Ok((loss.value() as f32, gradient.to_host()))
 }

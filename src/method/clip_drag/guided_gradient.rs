@@ -7,7 +7,7 @@ use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{LatentGradient, LossOf, in_range};
 use crate::model::unet::{Input, Network, NoiseAndFeatures, Prompt};
-use crate::nn::Tensor;
+use crate::nn::{Finiteness, Loss, Tensor};
 
 /// One forward pass and two backward passes of it: from the drag's loss, and from the text's.
 #[derive(Debug)]
@@ -51,16 +51,11 @@ impl<B: Backend, N: Network<B>> GuidedGradient<'_, B, N> {
         let Some(loss) = loss(z, pass.outputs()) else {
             return Ok(None);
         };
-        let value = loss.value(step)?;
-        let local = in_range(
-            z.backend(),
-            step,
-            || {
-                let (gradients, magnitude) = loss.to_outputs(pass.outputs());
-                pass.backward_keeping(gradients, magnitude)
-            },
-            Tensor::is_finite,
-        )?;
+        let (value, local) = in_range(z.backend(), step, || {
+            let (gradients, magnitude) = loss.to_outputs(pass.outputs());
+            let local = pass.backward_keeping(gradients, magnitude);
+            (loss.parts(), Finiteness::of(&[&local]), local)
+        })?;
         let (noise, features) = pass.outputs();
         let zeros = |map: &Tensor<B>| Tensor::zeros(map.backend(), map.shape());
         let untouched: Vec<Tensor<B>> = features.iter().map(zeros).collect();
@@ -70,12 +65,11 @@ impl<B: Backend, N: Network<B>> GuidedGradient<'_, B, N> {
             to_noise,
             magnitude,
         } = self.text.evaluate(z, noise, step, self.interrupt)?;
-        let global = in_range(
-            z.backend(),
-            step,
-            || pass.backward_keeping((to_noise.clone(), untouched.clone()), magnitude),
-            Tensor::is_finite,
-        )?;
+        let (_, global) = in_range(z.backend(), step, || {
+            let gradients = (to_noise.clone(), untouched.clone());
+            let global = pass.backward_keeping(gradients, magnitude);
+            (Vec::<Loss<B>>::new(), Finiteness::of(&[&global]), global)
+        })?;
         Ok(Some(Gradients {
             loss: value + text_loss,
             local: loss.with_direct(local),

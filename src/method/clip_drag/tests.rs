@@ -10,7 +10,7 @@ use crate::geometry::Size;
 use crate::kernels::cpu::Cpu;
 use crate::method::Guide;
 use crate::method::parts::{
-    Cell, Frozen, MaskTerm, Outputs, PointDrag, PointLog, PointTimestep, Updates,
+    Cell, Frozen, MaskStep, MaskTerm, Outputs, PointDrag, PointLog, PointTimestep, Updates,
 };
 use crate::method::peer_fixture::{Dump, assert_close, fixture};
 use crate::model::unet::{Input, NoiseAndFeatures, Prompt};
@@ -109,9 +109,12 @@ impl Bench {
             original: &self.original,
             mask: Some(MaskTerm {
                 frozen: &self.frozen,
-                weight: self.settings.mask_weight,
-                schedule: &self.schedule,
-                step: [t, self.grid.after(t)],
+                step: MaskStep::new(
+                    &Cpu,
+                    &self.schedule,
+                    [t, self.grid.after(t)],
+                    self.settings.mask_weight,
+                ),
                 reference: &self.next,
             }),
             updates: Updates {

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::kernels::Backend;
 use crate::method::parts::{LatentGradient, LossOf, in_range};
 use crate::model::unet::{Input, Network, NoiseAndFeatures, Prompt};
-use crate::nn::Tensor;
+use crate::nn::{Finiteness, Tensor};
 
 /// Runs the decoder from a bottleneck. The encoder's outputs are those of one latent.
 #[derive(Debug)]
@@ -31,13 +31,12 @@ impl<B: Backend, N: Network<B>> LatentGradient<B> for BottleneckGradient<'_, B, 
         let Some(loss) = loss(self.latent, pass.outputs()) else {
             return Ok(None);
         };
-        let value = loss.value(step)?;
-        let backward = || {
-            let (gradients, magnitude) = loss.to_outputs(pass.outputs());
-            pass.backward_keeping(gradients, magnitude)
-        };
         // The latent is held, so the loss's direct share of its gradient plays no part.
-        let gradient = in_range(bottleneck.backend(), step, backward, Tensor::is_finite)?;
+        let (value, gradient) = in_range(bottleneck.backend(), step, || {
+            let (gradients, magnitude) = loss.to_outputs(pass.outputs());
+            let gradient = pass.backward_keeping(gradients, magnitude);
+            (loss.parts(), Finiteness::of(&[&gradient]), gradient)
+        })?;
         Ok(Some((value, gradient)))
     }
 }

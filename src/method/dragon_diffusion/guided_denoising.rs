@@ -15,7 +15,7 @@ use crate::method::parts::{
 };
 use crate::method::{Cost, Dragged, Scene};
 use crate::model::unet::{Features, Input, Network, SelfAttentions};
-use crate::nn::{KeysAndValues, Tensor};
+use crate::nn::{Finiteness, KeysAndValues, Loss, Tensor};
 use crate::progress::{Progress, Stage};
 use crate::settings::{DiffusionSettings, TrajectoryChoice};
 
@@ -242,8 +242,15 @@ impl<'a, 's, B: Backend, N: Network<B>> GuidedRun<'a, 's, B, N> {
         let mut pass = self.scene.network.record(input, want);
         let loss = self.energies.evaluate(pass.outputs(), original, step + 1)?;
         let mut backward = |gradients: &FeatureGradients<B>| {
-            let run = || pass.backward_keeping(gradients.stages.clone(), gradients.magnitude);
-            in_range(z.backend(), step + 1, run, Tensor::is_finite)
+            let found = in_range(z.backend(), step + 1, || {
+                let gradient = pass.backward_keeping(gradients.stages.clone(), gradients.magnitude);
+                (
+                    Vec::<Loss<B>>::new(),
+                    Finiteness::of(&[&gradient]),
+                    gradient,
+                )
+            });
+            found.map(|(_, gradient)| gradient)
         };
         let mut gradient = backward(&loss.to_edit)?;
         if let Some(frozen) = &self.frozen {

@@ -68,13 +68,19 @@ impl<B: Backend> Points<B> {
             let patch = line.patch(line.at, self.search.radius, features.grid());
             features.patch_l1(&patch, &point.template, scale, &mut gradients)
         };
-        let terms: Vec<f64> = self.all.iter().map(term).collect();
+        let sums: Vec<_> = self.all.iter().flat_map(term).collect();
+        let backend = features.maps()[0].backend();
+        // Where the points go next depends on the terms.
+        let values = backend.sum_values(&sums.iter().collect::<Vec<_>>());
+        let stages = features.maps().len();
+        let terms: Vec<f64> = values
+            .chunks(stages)
+            .map(|term| term.iter().sum())
+            .collect();
         let loss = MotionLoss {
-            loss: terms
-                .iter()
-                .fold(Loss::zero(features.maps()[0].backend()), |loss, term| {
-                    loss.plus(1.0, Sum::Known(*term))
-                }),
+            loss: terms.iter().fold(Loss::zero(backend), |loss, term| {
+                loss.plus(1.0, Sum::Known(*term))
+            }),
             gradients,
             magnitude: scale,
             active: self.all.len(),

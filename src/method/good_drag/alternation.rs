@@ -8,8 +8,9 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::kernels::Backend;
 use crate::method::parts::{
-    Candidates, Cell, DragGradient, Frozen, LatentGradient, MaskTerm, MotionSource, Outputs,
-    PointDrag, PointLog, PointTimestep, PointTracking, TextGradient, TextOptimisation, Updates,
+    Candidates, Cell, DragGradient, Frozen, LatentGradient, MaskStep, MaskTerm, MotionSource,
+    Outputs, PointDrag, PointLog, PointTimestep, PointTracking, TextGradient, TextOptimisation,
+    Updates,
 };
 use crate::method::{Dragged, Scene};
 use crate::model::unet::{Input, Network, NoiseAndFeatures};
@@ -152,11 +153,11 @@ impl<'a, 's, B: Backend, N: Network<B>> Alternation<'a, 's, B, N> {
         let Self {
             scene, settings, ..
         } = self;
+        let step = [t, scene.grid.after(t)];
+        let (backend, weight) = (next.backend(), settings.mask_weight);
         let mask = self.frozen.as_ref().map(|frozen| MaskTerm {
             frozen,
-            weight: settings.mask_weight,
-            schedule: scene.schedule,
-            step: [t, scene.grid.after(t)],
+            step: MaskStep::new(backend, scene.schedule, step, weight),
             reference: next,
         });
         let held = self.frozen.as_ref().map(|frozen| (frozen, reference));

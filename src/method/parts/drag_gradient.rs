@@ -1,12 +1,15 @@
 //! The loss of a point drag at one iteration, and the gradient that the optimiser gets from it.
 
+use std::borrow::Borrow;
+use std::iter::once;
+
 use super::mask_term::MaskLoss;
 use super::motion_supervision::MotionLoss;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::kernels::Backend;
 use crate::model::unet::{Input, Network, NoiseAndFeatures, Prompt};
-use crate::nn::Tensor;
+use crate::nn::{Finiteness, Loss, Tensor};
 use crate::progress::Stage;
 
 /// What a pass through the network returns: the noise prediction, and the features of each compared decoder stage.
@@ -22,26 +25,16 @@ pub struct DragLoss<B: Backend> {
 }
 
 impl<B: Backend> DragLoss<B> {
-    /// Returns the value, which may not be finite; waits for the device.
-    pub fn sum(&self) -> f64 {
-        let mask = self.mask.as_ref().map_or(0.0, |mask| mask.loss.value());
-        self.motion.loss.value() + mask
+    /// Returns its parts.
+    pub fn parts(&self) -> Vec<&Loss<B>> {
+        let mask = self.mask.as_ref().map(|mask| &mask.loss);
+        once(&self.motion.loss).chain(mask).collect()
     }
 
-    /// Returns the value.
-    ///
-    /// # Errors
-    /// [`Error::NotFinite`].
-    pub fn value(&self, step: usize) -> Result<f64> {
-        let value = self.sum();
-        if value.is_finite() && !failpoint::is_hit("nan_in_loss") {
-            return Ok(value);
-        }
-        Err(Error::NotFinite {
-            stage: Stage::Drag.name(),
-            step,
-            what: "the loss",
-        })
+    /// Returns its parts without the gradients.
+    pub fn into_parts(self) -> Vec<Loss<B>> {
+        let mask = self.mask.map(|mask| mask.loss);
+        once(self.motion.loss).chain(mask).collect()
     }
 
     /// Returns the gradients to the outputs of a pass, and about the size of the larger ones.
@@ -114,37 +107,42 @@ impl<B: Backend, N: Network<B>> LatentGradient<B> for DragGradient<'_, B, N> {
         let Some(loss) = loss(z, pass.outputs()) else {
             return Ok(None);
         };
-        let value = loss.value(step)?;
-        let backward = || {
+        let (value, gradient) = in_range(z.backend(), step, || {
             let (gradients, magnitude) = loss.to_outputs(pass.outputs());
-            pass.backward_keeping(gradients, magnitude)
-        };
-        let gradient = in_range(z.backend(), step, backward, Tensor::is_finite)?;
+            let gradient = pass.backward_keeping(gradients, magnitude);
+            (loss.parts(), Finiteness::of(&[&gradient]), gradient)
+        })?;
         Ok(Some((value, loss.with_direct(gradient))))
     }
 }
 
-/// Runs a backward pass, again with a smaller loss scale where a gradient leaves the range of the number format.
+/// Runs a backward pass, again with a smaller loss scale where a gradient leaves the range of the number format. `backward` returns the
+/// losses, whether their gradients are finite, and its result. Returns the sum of the losses, and the result.
 ///
 /// # Errors
-/// [`Error::NotFinite`] when that does not help.
-pub fn in_range<B: Backend, T>(
+/// [`Error::NotFinite`]: a loss, or a gradient where a smaller loss scale does not help.
+pub fn in_range<B: Backend, L: Borrow<Loss<B>>, T>(
     backend: &B,
     step: usize,
-    mut backward: impl FnMut() -> T,
-    is_finite: impl Fn(&T) -> bool,
-) -> Result<T> {
+    mut backward: impl FnMut() -> (Vec<L>, Finiteness<B>, T),
+) -> Result<(f64, T)> {
+    let not_finite = |what| Error::NotFinite {
+        stage: Stage::Drag.name(),
+        step,
+        what,
+    };
     loop {
-        let gradient = backward();
-        if is_finite(&gradient) {
-            return Ok(gradient);
+        let (losses, gradients, found) = backward();
+        let (loss, is_finite) = Loss::read(backend, &losses, &gradients);
+        let fails = !losses.is_empty() && failpoint::is_hit("nan_in_loss");
+        if !loss.is_finite() || fails {
+            return Err(not_finite("the loss"));
+        }
+        if is_finite {
+            return Ok((loss, found));
         }
         if !backend.lower_loss_scale() {
-            return Err(Error::NotFinite {
-                stage: Stage::Drag.name(),
-                step,
-                what: "the gradient of the latent",
-            });
+            return Err(not_finite("the gradient of the latent"));
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::correspondence::on_map;
 use super::point_pairs::Cell;
 use crate::geometry::{Frame, Grid, Point, Size};
-use crate::kernels::{Backend, BilinearPoint};
+use crate::kernels::{Backend, BilinearPoint, Sum};
 use crate::nn::{Shape, Tensor};
 
 /// Feature maps of one latent, one for each compared decoder stage. Their channels count as one vector.
@@ -81,15 +81,15 @@ impl<'a, B: Backend> GridFeatures<'a, B> {
         self.maps.iter().map(stage).collect()
     }
 
-    /// Returns scale * sum |patch - target| over stages, values and channels, and adds its gradient to that of each stage's map.
+    /// Returns scale * sum |patch - target| over values and channels for each stage, and adds its gradient to that of each stage's map.
     pub fn patch_l1(
         &self,
         patch: &Patch,
         target: &[Tensor<B>],
         scale: f32,
         gradients: &mut [Tensor<B>],
-    ) -> f64 {
-        let mut loss = 0.0;
+    ) -> Vec<Sum<B::Buffer>> {
+        let mut sums = Vec::new();
         for ((map, target), gradient) in self.maps.iter().zip(target).zip(gradients) {
             let (backend, channels) = (map.backend(), map.shape().channels);
             let points = self.points(map, &patch.cells);
@@ -97,10 +97,17 @@ impl<'a, B: Backend> GridFeatures<'a, B> {
             let values = backend.points(patch.values.clone());
             let mut d_cells = backend.zeros(patch.cells.len() * channels);
             let target = target.buffer();
-            loss += backend.sampled_l1(channels, &cells, &values, target, scale, &mut d_cells);
+            sums.push(backend.sampled_l1_sum(
+                channels,
+                &cells,
+                &values,
+                target,
+                scale,
+                &mut d_cells,
+            ));
             backend.scatter(channels, &d_cells, &points, gradient.buffer_mut());
         }
-        loss
+        sums
     }
 }
 

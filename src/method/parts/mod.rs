@@ -53,7 +53,7 @@ pub use frozen::Frozen;
 pub use grid_features::{GridFeatures, Patch};
 pub use latent_adam::LatentAdam;
 pub use latent_descent::LatentDescent;
-pub use mask_term::{MaskLoss, MaskTerm};
+pub use mask_term::{MaskLoss, MaskStep, MaskTerm};
 pub use motion_supervision::{MotionLoss, MotionSupervision};
 pub(super) use moved_squares::{MovedSquare, feature_grid, pasted};
 pub use moved_start::moved_start;

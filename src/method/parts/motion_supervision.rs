@@ -3,7 +3,7 @@
 
 use super::grid_features::{GridFeatures, Patch};
 use super::point_pairs::{Cell, PointDrag};
-use crate::kernels::{Backend, Sum};
+use crate::kernels::Backend;
 use crate::nn::{Loss, Tensor};
 
 /// What the loss compares.
@@ -59,8 +59,10 @@ impl MotionSupervision {
             let now = Patch::new(*point, self.radius, ahead, features.grid());
             let then = Patch::new(*origin, self.radius, [0.0; 2], source.grid());
             let target = source.patch(&then);
-            let sum = features.patch_l1(&now, &target, scale, &mut found.gradients);
-            found.loss = found.loss.plus(1.0, Sum::Known(sum));
+            let sums = features.patch_l1(&now, &target, scale, &mut found.gradients);
+            found.loss = sums
+                .into_iter()
+                .fold(found.loss, |loss, sum| loss.plus(1.0, sum));
         }
         found
     }

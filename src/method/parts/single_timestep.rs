@@ -2,7 +2,7 @@
 //! `DragNoise`, arXiv 2404.01050): what its methods share around their optimisation.
 
 use super::frozen::Frozen;
-use super::mask_term::MaskTerm;
+use super::mask_term::{MaskStep, MaskTerm};
 use super::motion_supervision::MotionSupervision;
 use super::point_pairs::PointDrag;
 use super::point_timestep::{MotionSource, PointTimestep, Updates};
@@ -117,14 +117,13 @@ impl SingleTimestep<'_> {
         let next = scene.schedule.step(start.clone(), &noise, t, after);
 
         let drags = PointDrag::of_regions(scene.regions, &scene.frame);
+        let backend = start.backend();
         let frozen = scene
             .editable
-            .map(|editable| Frozen::new(start.backend(), editable, &scene.frame));
+            .map(|editable| Frozen::new(backend, editable, &scene.frame));
         let mask = frozen.as_ref().map(|frozen| MaskTerm {
             frozen,
-            weight: self.mask_weight,
-            schedule: scene.schedule,
-            step: [t, after],
+            step: MaskStep::new(backend, scene.schedule, [t, after], self.mask_weight),
             reference: &next,
         });
         let optimised = optimise(Noisiest {

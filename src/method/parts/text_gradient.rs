@@ -7,7 +7,7 @@ use super::latent_adam::LatentAdam;
 use crate::error::Result;
 use crate::kernels::Backend;
 use crate::model::unet::{Input, Network, NoiseAndFeatures};
-use crate::nn::{Shape, Tensor};
+use crate::nn::{Finiteness, Shape, Tensor};
 
 /// What the text embedding minimises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +140,6 @@ impl<B: Backend, N: Network<B>> LatentGradient<B> for TextGradient<'_, B, N> {
         let Some(loss) = loss(z, pass.outputs()) else {
             return Ok(None);
         };
-        let value = loss.value(step)?;
         let mode = self.settings.mode;
         let regulariser = self.regulariser(loss.motion.active);
         let backward = || {
@@ -156,11 +155,11 @@ impl<B: Backend, N: Network<B>> LatentGradient<B> for TextGradient<'_, B, N> {
                 _ => whole.text,
             };
             let carried = motion.map(|motion| motion.latents);
-            (whole.latents, text.plus(&regulariser), carried)
+            let (latent, text) = (whole.latents, text.plus(&regulariser));
+            let gradients = Finiteness::of(&[&latent, &text]);
+            (loss.parts(), gradients, (latent, text, carried))
         };
-        let (latent, text, carried) = in_range(z.backend(), step, backward, |(z, text, _)| {
-            z.is_finite() && text.is_finite()
-        })?;
+        let (value, (latent, text, carried)) = in_range(z.backend(), step, backward)?;
         let mut latent = loss.with_direct(latent);
         let carries = (mode, self.settings.code) == (TextOptimisation::Code, TextCode::Carried);
         let before = carries.then(|| std::mem::replace(&mut self.carried, carried));

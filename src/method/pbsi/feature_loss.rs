@@ -1,23 +1,59 @@
 //! The feature loss: L1 between decoder features where the regions should be and reference features where they were (DragNeXt, Eq. 7).
 
+use std::sync::Arc;
+
 use crate::geometry::Size;
 use crate::kernels::Backend;
 use crate::method::parts::{Correspondence, on_map};
-use crate::nn::{Loss, Tensor};
+use crate::nn::{Loss, Shape, Tensor};
 
-/// What one region's features should be at one progress.
+/// Where the features of all regions are compared at one progress.
 #[derive(Debug)]
-struct RegionTarget<B: Backend> {
-    /// Per compared decoder stage: the points at which current features are read, and the features expected there (points, channels).
-    stages: Vec<(B::Points, B::Buffer)>,
+pub(super) struct Aim<B: Backend> {
+    regions: Vec<RegionAim<B>>,
+}
+
+/// The pairs of one region.
+#[derive(Debug)]
+struct RegionAim<B: Backend> {
+    /// Per compared decoder stage: the points at which current features are read, and those at which the features expected there are.
+    stages: Vec<[B::Points; 2]>,
     /// Number of pairs.
     pairs: usize,
 }
 
-/// What the features of all regions should be at one progress.
+impl<B: Backend> Aim<B> {
+    /// Places the pairs on maps of these shapes, one for each compared decoder stage.
+    pub(super) fn new(
+        backend: &B,
+        correspondences: &[Correspondence],
+        maps: &[Shape],
+        picture: Size,
+    ) -> Self {
+        let region = |pairs: &Correspondence| RegionAim {
+            pairs: pairs.edited.len(),
+            stages: maps
+                .iter()
+                .map(|map| {
+                    let size = Size::new(map.width, map.height);
+                    [&pairs.edited, &pairs.original]
+                        .map(|points| backend.points(on_map(points, picture, size)))
+                })
+                .collect(),
+        };
+        let pairs = correspondences.iter().filter(|pairs| !pairs.is_empty());
+        Self {
+            regions: pairs.map(region).collect(),
+        }
+    }
+}
+
+/// What the features of all regions should be.
 #[derive(Debug)]
 pub(super) struct FeatureLoss<B: Backend> {
-    regions: Vec<RegionTarget<B>>,
+    aim: Arc<Aim<B>>,
+    /// For each region and stage, the features that are expected (1, 1, points, channels).
+    targets: Vec<Tensor<B>>,
 }
 
 /// How the differences of one region are added up.
@@ -30,42 +66,29 @@ pub(super) enum Reduction {
 }
 
 impl<B: Backend> FeatureLoss<B> {
-    /// Samples the reference features at the source points of the pairs.
-    pub(super) fn new(
-        correspondences: &[Correspondence],
-        reference: &[Tensor<B>],
-        picture: Size,
-    ) -> Self {
-        let target = |pairs: &Correspondence| RegionTarget {
-            pairs: pairs.edited.len(),
-            stages: reference
-                .iter()
-                .map(|map| {
-                    let backend = map.backend();
-                    let points = |pairs| {
-                        backend.points(on_map(
-                            pairs,
-                            picture,
-                            Size::new(map.shape().width, map.shape().height),
-                        ))
-                    };
-                    (
-                        points(&pairs.edited),
-                        backend.sample(
-                            map.shape().channels,
-                            map.buffer(),
-                            &points(&pairs.original),
-                        ),
-                    )
-                })
-                .collect(),
+    /// Samples the reference features, whose maps have the shapes of the aim.
+    pub(super) fn new(aim: Arc<Aim<B>>, reference: &[Tensor<B>]) -> Self {
+        let of_region = |region: &RegionAim<B>| {
+            let stages = reference.iter().zip(&region.stages);
+            let sampled = stages.map(|(map, [_, original])| {
+                let (backend, channels) = (map.backend(), map.shape().channels);
+                let features = backend.sample(channels, map.buffer(), original);
+                let shape = Shape::new(1, 1, region.pairs, channels);
+                Tensor::from_buffer(backend, shape, features)
+            });
+            sampled.collect::<Vec<_>>()
         };
         Self {
-            regions: correspondences
-                .iter()
-                .filter(|pairs| !pairs.is_empty())
-                .map(target)
-                .collect(),
+            targets: aim.regions.iter().flat_map(of_region).collect(),
+            aim,
+        }
+    }
+
+    /// Returns the loss with copies of the expected features in the memory of a pass that is repeated ([`Backend::copied_together`]).
+    pub(super) fn prepared(&self, backend: &B) -> Self {
+        Self {
+            aim: Arc::clone(&self.aim),
+            targets: Tensor::copied_together(backend, self.targets.clone(), false),
         }
     }
 
@@ -82,10 +105,10 @@ impl<B: Backend> FeatureLoss<B> {
             .collect();
         let mut loss = Loss::zero(features[0].backend());
         let mut magnitude = f32::MIN_POSITIVE;
-        for region in &self.regions {
-            for ((map, gradient), (points, target)) in
-                features.iter().zip(&mut gradients).zip(&region.stages)
-            {
+        let mut targets = self.targets.iter();
+        for region in &self.aim.regions {
+            let stages = features.iter().zip(&mut gradients).zip(&region.stages);
+            for (((map, gradient), [edited, _]), target) in stages.zip(&mut targets) {
                 let channels = map.shape().channels;
                 let scale = match reduction {
                     Reduction::Mean(factor) => {
@@ -97,8 +120,8 @@ impl<B: Backend> FeatureLoss<B> {
                 let sum = map.backend().sampled_l1_sum(
                     channels,
                     map.buffer(),
-                    points,
-                    target,
+                    edited,
+                    target.buffer(),
                     scale as f32,
                     gradient.buffer_mut(),
                 );

@@ -2,7 +2,9 @@
 
 mod gradient;
 
-use super::feature_loss::FeatureLoss;
+use std::sync::Arc;
+
+use super::feature_loss::{Aim, FeatureLoss};
 use super::progress::ProgressSchedule;
 use super::settings::{Mode, PbsiSettings};
 use crate::diffusion::denoise::Pair;
@@ -46,6 +48,8 @@ pub(super) struct Optimisation<'a, B: Backend, N> {
     original: &'a Trajectory<B>,
     settings: &'a PbsiSettings,
     progress: ProgressSchedule,
+    /// The last aim, with its progress.
+    aim: Option<(f64, Arc<Aim<B>>)>,
 }
 
 /// What the iterations at one timestep optimise towards.
@@ -106,6 +110,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
             original: scene.original,
             settings,
             progress: ProgressSchedule::new(settings),
+            aim: None,
         }
     }
 
@@ -114,7 +119,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
     /// # Errors
     /// [`Error::NotFinite`], [`Error::Interrupted`]; [`Error::Diverged`] unless the settings keep the best latent.
     pub(super) fn run(
-        &self,
+        &mut self,
         start: Tensor<B>,
         kept: Option<KeptTrajectory<B>>,
         progress: &mut dyn Progress,
@@ -198,7 +203,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
     /// Optimises the edited latent at one timestep, with moments and a text embedding that start anew. Returns both, and whether the optimisation
     /// diverged, in which case they are those of the smallest loss of the last aim.
     fn optimise(
-        &self,
+        &mut self,
         pair: &Pair<B>,
         target: TimestepTarget<B>,
         losses: &mut Vec<f64>,
@@ -289,7 +294,7 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
     /// As [`Optimisation::optimise`], for a start that is right in most places: the latent moves in proportion to the gradient, by less from step
     /// to step, and only near the regions; the best latent counts, and the iterations end when the loss no longer falls.
     fn correct(
-        &self,
+        &mut self,
         pair: &Pair<B>,
         (index, t): (usize, i64),
         features: &[Tensor<B>],
@@ -328,8 +333,18 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
         Ok((best.1, false))
     }
 
-    /// Returns the feature loss of all regions at progress eta.
-    fn loss_at(&self, eta: f64, features: &[Tensor<B>]) -> FeatureLoss<B> {
+    /// Returns the feature loss of all regions at progress eta, with reference features of every compared decoder stage.
+    fn loss_at(&mut self, eta: f64, features: &[Tensor<B>]) -> FeatureLoss<B> {
+        let aim = match self.aim.take() {
+            Some((of, aim)) if of == eta => aim,
+            _ => Arc::new(self.aim_at(eta, features)),
+        };
+        self.aim = Some((eta, Arc::clone(&aim)));
+        FeatureLoss::new(aim, features)
+    }
+
+    /// Returns the aim at progress eta, on maps of the shapes of these features.
+    fn aim_at(&self, eta: f64, features: &[Tensor<B>]) -> Aim<B> {
         let in_place = self.settings.corrects() && !self.settings.needs_original();
         let pairs: Vec<Correspondence> = self
             .regions
@@ -342,6 +357,8 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
                 }
             })
             .collect();
-        FeatureLoss::new(&pairs, features, self.frame.padded)
+        let maps: Vec<_> = features.iter().map(Tensor::shape).collect();
+        let backend = self.reference.backend();
+        Aim::new(backend, &pairs, &maps, self.frame.padded)
     }
 }

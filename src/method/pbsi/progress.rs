@@ -49,6 +49,11 @@ impl ProgressSchedule {
             .count()
     }
 
+    /// Returns whether eta is the same at all iterations.
+    pub fn is_constant(&self) -> bool {
+        self.mode == Mode::Pbsi && self.length == 0
+    }
+
     /// Returns eta at executed step `index` and iteration `iteration`, both from 0.
     pub fn eta(&self, index: usize, iteration: usize) -> f64 {
         let done = (self.iterations * index + iteration) as f64;

@@ -8,7 +8,7 @@ use super::Network;
 use super::UNet;
 use super::blocks::{DownBlock, UpBlock};
 use super::transformer::Transformer;
-use crate::kernels::Backend;
+use crate::kernels::{Backend, PassKey};
 use crate::nn::{Adapter, Linear, Tensor};
 
 /// The place of one adapter.
@@ -75,6 +75,25 @@ impl<B: Backend> UNet<B> {
 
     /// As [`Network::merge_adapters`], for one set of adapters.
     pub(super) fn merge_adapters_of(&mut self, set: usize, parameters: &Tensor<B>) {
+        // The new weights can take the memory of the last ones.
+        for (_, linear) in self.adapted() {
+            linear.unmerge(set);
+        }
+        let backend = self.backend().clone();
+        let key = PassKey {
+            kind: "merge adapters",
+            shape: parameters.shape().sizes(),
+            details: vec![set],
+        };
+        // With their copies in the format of activations, which the products read.
+        let inputs = || Tensor::copied_together(&backend, vec![parameters.clone()], true);
+        backend.pass(key, inputs, |parameters| {
+            self.merge_all_adapters(set, &parameters[0]);
+        });
+    }
+
+    /// Merges the adapters of a set, one layer after the other.
+    fn merge_all_adapters(&mut self, set: usize, parameters: &Tensor<B>) {
         let down = self.down.iter_mut().flat_map(DownBlock::transformers_mut);
         let up = self.up.iter_mut().flat_map(UpBlock::transformers_mut);
         let transformers = down.chain([&mut self.mid_attention]).chain(up);

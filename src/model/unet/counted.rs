@@ -93,6 +93,17 @@ impl<B: Backend, N: Network<B>> Network<B> for Counted<'_, N> {
             .record_adapters(input, want, parameters, gradient);
         self.recorded(recorded, latents)
     }
+
+    fn iteration<I, R: Send>(
+        &self,
+        kind: &'static str,
+        details: Vec<usize>,
+        input: Input<B>,
+        others: impl FnOnce() -> I + Send,
+        work: impl FnOnce(Input<B>, I) -> R + Send,
+    ) -> R {
+        self.network.iteration(kind, details, input, others, work)
+    }
 }
 
 struct CountedBackward<'a, B: Backend, G> {

@@ -1,20 +1,29 @@
 //! The forward pass of the whole network: encoder, middle, and as much of the decoder as the outputs need.
 
+use std::sync::Arc;
+
 use super::blocks::{DownBlock, UpBlock};
+use super::time::{PassTime, TimeSource};
 use super::{Context, Input, Resnet, SelfAttentions, UNet, Want};
 use crate::kernels::{Backend, PassKey};
-use crate::nn::{Pass, Tensor};
+use crate::nn::{KeysAndValues, Pass, Tensor};
 
 /// What a pass reads that may differ from run to run.
 struct LayerInputs<B: Backend> {
     /// The latents in the number format of activations.
     latents: Tensor<B>,
-    /// The latents, stored as f32.
-    full: Tensor<B>,
-    /// The shift of every residual block, in execution order.
-    shifts: Vec<Tensor<B>>,
+    /// What is read of the timesteps.
+    time: Arc<PassTime<B>>,
     context: Context<B>,
     bottlenecks: Vec<Option<Tensor<B>>>,
+}
+
+/// What the layers of a pass compute.
+struct LayerOutputs<B: Backend> {
+    features: Vec<Tensor<B>>,
+    kept: Option<KeysAndValues<Tensor<B>>>,
+    /// What the network predicts, noise or velocity, stored as f32.
+    predicted: Option<Tensor<B>>,
 }
 
 impl<B: Backend> UNet<B> {
@@ -33,28 +42,22 @@ impl<B: Backend> UNet<B> {
             input.bottlenecks.is_empty() || !pass.is_recording(),
             "the gradient ends at a given bottleneck"
         );
-        pass.set_keys(input.keys);
-        if let Some(kept) = want.kept() {
-            pass.keep_keys(self.first_layer(kept));
-        }
+        let time = self.time_source(&input);
         let Input {
             latents,
             timesteps,
             context,
             bottlenecks,
+            keys,
             ..
         } = input;
+        pass.set_keys(keys);
+        if let Some(kept) = want.kept() {
+            pass.keep_keys(self.first_layer(kept));
+        }
         let key = forward_key(&latents, want, pass);
-        // They are cached, so that they are not computed in the memory of the pass.
-        let shifts = backend.run(|| self.time.shifts(backend, &timesteps, &self.resnets()));
-        let is_shared = shifts.first().is_some_and(|shift| shift.shape().batch == 1);
-        let are_biases = is_shared && backend.fuses_shift();
         let inputs = || LayerInputs {
-            shifts: Tensor::copied_together(backend, shifts, are_biases),
-            full: match &self.velocity {
-                Some(_) => latents.full(1.0),
-                None => latents.clone(),
-            },
+            time: self.time.prepared(backend, time),
             latents: latents.compact(backend, 1.0),
             context: match context {
                 Context::Tokens(tokens) => Context::Tokens(tokens.compact(backend, 1.0)),
@@ -65,8 +68,32 @@ impl<B: Backend> UNet<B> {
                 .map(|given| Some(given.as_ref()?.compact(backend, 1.0)))
                 .collect(),
         };
-        let work = |inputs| self.layers_forward(&inputs, &timesteps, want, pass);
-        backend.pass(key, inputs, work)
+        let computed = backend.pass(key, inputs, |inputs| {
+            self.layers_forward(inputs, want, pass)
+        });
+        let LayerOutputs {
+            features,
+            kept,
+            predicted,
+        } = computed;
+        let Some(velocity) = &self.velocity else {
+            return W::collect(features, kept, predicted);
+        };
+        // The factors depend on the timestep, so this is not a part of the pass.
+        let noise = |predicted: Tensor<B>| {
+            backend.run(|| velocity.noise(&predicted, &latents.full(1.0), &timesteps, pass))
+        };
+        W::collect(features, kept, predicted.map(noise))
+    }
+
+    /// Returns where a pass gets the shifts of its timesteps from.
+    pub(super) fn time_source(&self, input: &Input<B>) -> TimeSource<B> {
+        if let Some(time) = &input.time {
+            return TimeSource::Prepared(Arc::clone(time));
+        }
+        let backend = self.backend();
+        // Shifts are cached, so that they are not computed in the memory of the pass.
+        backend.run(|| self.time.source(backend, &input.timesteps, &self.resnets()))
     }
 
     /// Returns the residual blocks in execution order.
@@ -81,21 +108,20 @@ impl<B: Backend> UNet<B> {
     /// Runs the layers.
     fn layers_forward<W: Want>(
         &self,
-        inputs: &LayerInputs<B>,
-        timesteps: &[f64],
+        inputs: LayerInputs<B>,
         want: &W,
         pass: &mut Pass<B>,
-    ) -> W::Of<Tensor<B>> {
+    ) -> LayerOutputs<B> {
         let LayerInputs {
             latents,
-            full,
-            shifts,
+            time,
             context,
             bottlenecks,
         } = inputs;
+        let (context, shifts) = (&context, self.time.shifts(&time, &self.resnets()));
         let shifts = &mut shifts.iter();
         let mut skips = Vec::new();
-        let mut x = self.conv_in.forward(latents, pass);
+        let mut x = self.conv_in.forward(&latents, pass);
         skips.push(x.clone());
         for block in &self.down {
             x = block.forward(x, shifts, context, &mut skips, pass);
@@ -103,7 +129,7 @@ impl<B: Backend> UNet<B> {
         x = self.mid_first.forward(&x, shifts.next(), pass);
         x = self.mid_attention.forward(&x, context, pass);
         x = self.mid_second.forward(&x, shifts.next(), pass);
-        x = replaced(x, bottlenecks);
+        x = replaced(x, &bottlenecks);
         pass.enter_decoder();
         let depth = if W::NOISE {
             self.up.len()
@@ -116,15 +142,14 @@ impl<B: Backend> UNet<B> {
             stages.push(x.clone());
         }
         let features = want.stages().iter().map(|stage| stages[*stage].clone());
-        let kept = pass.take_kept();
-        W::collect(features.collect(), kept, || {
-            let x = self.norm_out.forward(&x, pass);
-            let predicted = self.conv_out.forward(&x, pass).full(1.0);
-            match &self.velocity {
-                None => predicted,
-                Some(velocity) => velocity.noise(&predicted, full, timesteps, pass),
-            }
-        })
+        LayerOutputs {
+            features: features.collect(),
+            kept: pass.take_kept(),
+            predicted: W::NOISE.then(|| {
+                let x = self.norm_out.forward(&x, pass);
+                self.conv_out.forward(&x, pass).full(1.0)
+            }),
+        }
     }
 
     /// Returns the index of the first of these self-attentions, in execution order.

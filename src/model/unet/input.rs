@@ -3,7 +3,10 @@
 //! What steers the network belongs to the input: mutual self-attention between its latents, keys and values that an earlier pass kept, or outputs of
 //! the middle block to go on with.
 
+use std::sync::Arc;
+
 use super::Context;
+use super::time::PassTime;
 use crate::kernels::Backend;
 use crate::nn::{KeySource, KeysAndValues, Mutual, Shape, Tensor};
 
@@ -18,6 +21,8 @@ pub struct Input<B: Backend> {
     pub(super) keys: KeySource<B>,
     /// For each latent, what replaces its output of the middle block; empty when none has any.
     pub(super) bottlenecks: Vec<Option<Tensor<B>>>,
+    /// What the pass reads of its timesteps, where it is a part of a longer one that prepared this ([`super::Network::iteration`]).
+    pub(super) time: Option<Arc<PassTime<B>>>,
 }
 
 impl<B: Backend> Input<B> {
@@ -39,6 +44,7 @@ impl<B: Backend> Input<B> {
             context,
             keys: KeySource::Own,
             bottlenecks: Vec::new(),
+            time: None,
         }
     }
 
@@ -49,6 +55,11 @@ impl<B: Backend> Input<B> {
     pub fn at(latents: &Tensor<B>, timestep: f64, context: impl Into<Context<B>>) -> Self {
         let timesteps = vec![timestep; latents.shape().batch];
         Self::new(latents, &timesteps, context)
+    }
+
+    /// Returns the latents.
+    pub fn latents(&self) -> &Tensor<B> {
+        &self.latents
     }
 
     /// Returns the shape of the prompt's tokens (b or 1, 1, tokens, channels).

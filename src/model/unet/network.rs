@@ -3,11 +3,11 @@
 use super::backward_pass::Gradients;
 use super::recorded::Backward;
 use super::{AdapterPlace, Input, InputGradients, Noise, Prompt, Recordable, Recorded, UNet, Want};
-use crate::kernels::Backend;
+use crate::kernels::{Backend, PassKey};
 use crate::nn::{BackwardPass, Learner, Pass, Shape, Tape, Tensor};
 
 /// A noise predictor, whose weights may include one set of LoRA adapters.
-pub trait Network<B: Backend> {
+pub trait Network<B: Backend>: Sync {
     /// Attaches an adapter of this rank to every query, key, value and output projection; returns their places, in the order of the
     /// parameters. The weights stay as loaded until the first merge.
     fn attach_adapters(&mut self, rank: usize) -> Vec<AdapterPlace>;
@@ -60,6 +60,23 @@ pub trait Network<B: Backend> {
         parameters: &'a Tensor<B>,
         gradient: &'a mut Tensor<B>,
     ) -> Recorded<'a, B, W, ()>;
+
+    /// Runs one iteration of an optimisation, from its forward pass to its last gradient, as one pass that is repeated ([`Backend::pass`]).
+    ///
+    /// `work` runs the passes of the input that it gets and what lies between them, without reading a result. Its input has copies of the
+    /// latents and of what depends on the timesteps; `others` copies whatever else may differ from run to run. The results of `work` must be
+    /// dropped before the next iteration, else that gets memory of its own and its calls are others. `kind` and `details` identify iterations
+    /// that probably make the same calls.
+    ///
+    /// A network that predicts the velocity, or that is shared with other edits, repeats the passes within `work` one by one.
+    fn iteration<I, R: Send>(
+        &self,
+        kind: &'static str,
+        details: Vec<usize>,
+        input: Input<B>,
+        others: impl FnOnce() -> I + Send,
+        work: impl FnOnce(Input<B>, I) -> R + Send,
+    ) -> R;
 
     /// Returns the noise prediction (batch, height, width, 4).
     ///
@@ -144,6 +161,36 @@ impl<B: Backend> Network<B> for UNet<B> {
             gradient,
         };
         Recorded::new(want, outputs, backward)
+    }
+
+    fn iteration<I, R: Send>(
+        &self,
+        kind: &'static str,
+        details: Vec<usize>,
+        input: Input<B>,
+        others: impl FnOnce() -> I + Send,
+        work: impl FnOnce(Input<B>, I) -> R + Send,
+    ) -> R {
+        let backend = self.backend();
+        if self.predicts_velocity() {
+            // The conversion to noise between the passes depends on the timestep.
+            return work(input, others());
+        }
+        let key = PassKey {
+            kind,
+            shape: input.latents.shape().sizes(),
+            details,
+        };
+        let time = self.time_source(&input);
+        let inputs = || {
+            let input = Input {
+                latents: input.latents.full(1.0),
+                time: Some(self.time.prepared(backend, time)),
+                ..input
+            };
+            (input, others())
+        };
+        backend.pass(key, inputs, |(input, others)| work(input, others))
     }
 }
 

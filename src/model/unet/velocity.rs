@@ -63,6 +63,11 @@ impl<B: Backend> UNet<B> {
         }
     }
 
+    /// Whether the noise is computed from a velocity.
+    pub(super) fn predicts_velocity(&self) -> bool {
+        self.velocity.is_some()
+    }
+
     /// Replaces the gradient with respect to the noise by that with respect to the velocity from which it was computed. Returns the latents' direct
     /// share of the gradient; `None` when the network predicts noise, or the pass did not.
     pub(super) fn backward_to_velocity(

@@ -21,11 +21,14 @@ pub trait Want: Kind + Clone + Debug + PartialEq + Send + Sync + 'static {
         None
     }
 
-    /// Puts together what the pass computed; `noise` runs the layers behind the decoder. `kept` is there when [`Want::kept`] names layers.
+    /// Puts together what the pass computed. `kept` is there when [`Want::kept`] names layers, `noise` when [`Want::NOISE`] asks for it.
+    ///
+    /// # Panics
+    /// When `noise` is missing.
     fn collect<T: Send>(
         features: Vec<T>,
         kept: Option<KeysAndValues<T>>,
-        noise: impl FnOnce() -> T,
+        noise: Option<T>,
     ) -> Self::Of<T>;
 
     /// Applies `f` to each tensor.
@@ -84,6 +87,10 @@ impl NoiseAndFeatures {
     }
 }
 
+fn required<T>(noise: Option<T>) -> T {
+    noise.expect("the pass ran the layers behind the decoder")
+}
+
 impl Want for Noise {
     type Of<T: Send> = T;
     const NOISE: bool = true;
@@ -92,8 +99,8 @@ impl Want for Noise {
         &[]
     }
 
-    fn collect<T: Send>(_: Vec<T>, _: Option<KeysAndValues<T>>, noise: impl FnOnce() -> T) -> T {
-        noise()
+    fn collect<T: Send>(_: Vec<T>, _: Option<KeysAndValues<T>>, noise: Option<T>) -> T {
+        required(noise)
     }
 
     fn map<T: Send, U: Send>(noise: &T, f: impl Fn(&T) -> U) -> U {
@@ -115,11 +122,7 @@ impl Want for Features {
         &self.0
     }
 
-    fn collect<T: Send>(
-        features: Vec<T>,
-        _: Option<KeysAndValues<T>>,
-        _: impl FnOnce() -> T,
-    ) -> Vec<T> {
+    fn collect<T: Send>(features: Vec<T>, _: Option<KeysAndValues<T>>, _: Option<T>) -> Vec<T> {
         features
     }
 
@@ -145,9 +148,9 @@ impl Want for NoiseAndFeatures {
     fn collect<T: Send>(
         features: Vec<T>,
         _: Option<KeysAndValues<T>>,
-        noise: impl FnOnce() -> T,
+        noise: Option<T>,
     ) -> (T, Vec<T>) {
-        (noise(), features)
+        (required(noise), features)
     }
 
     fn map<T: Send, U: Send>((noise, features): &(T, Vec<T>), f: impl Fn(&T) -> U) -> (U, Vec<U>) {
@@ -176,10 +179,10 @@ impl Want for NoiseAndKeys {
     fn collect<T: Send>(
         _: Vec<T>,
         kept: Option<KeysAndValues<T>>,
-        noise: impl FnOnce() -> T,
+        noise: Option<T>,
     ) -> (T, KeysAndValues<T>) {
         let kept = kept.unwrap_or_else(|| KeysAndValues::beginning_at(0));
-        (noise(), kept)
+        (required(noise), kept)
     }
 
     fn map<T: Send, U: Send>(

@@ -54,13 +54,6 @@ impl<B: Backend> Linear<B> {
             }
             return;
         };
-        // The new weights can take the memory of the last ones.
-        let layers = layers.map(|layer| {
-            if let Some(adapted) = &mut layer.adapted[set] {
-                adapted.weight = None;
-            }
-            layer
-        });
         let (inputs, outputs) = (layers[0].inputs, layers[0].outputs);
         let factors = adapters.map(|adapter| {
             let (down, up) = matrices(parameters.buffer(), adapter, inputs, outputs);

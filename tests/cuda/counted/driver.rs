@@ -11,14 +11,24 @@ use dragnext::kernels::cuda::driver::{
 use dragnext::kernels::fault::DeviceFault;
 
 /// A GPU whose memory holds nothing; reads return zeros.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counting {
     allocated: AtomicU64,
+    memory: u64,
     /// Launches by kernel, library calls, copies, and graphs.
     pub(super) calls: Arc<Mutex<BTreeMap<String, usize>>>,
 }
 
 impl Counting {
+    /// A GPU with so many bytes.
+    pub(super) fn with_memory(bytes: u64) -> Self {
+        Self {
+            allocated: AtomicU64::new(0),
+            memory: bytes,
+            calls: Arc::default(),
+        }
+    }
+
     fn count(&self, name: &str) {
         count(&self.calls, name);
     }
@@ -105,8 +115,8 @@ impl Driver for Counting {
 
     fn memory(&self) -> MemoryInfo {
         MemoryInfo {
-            free: 1 << 36,
-            total: 1 << 36,
+            free: self.memory,
+            total: self.memory,
         }
     }
 

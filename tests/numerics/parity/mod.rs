@@ -77,6 +77,6 @@ pub(super) fn gradient_to_z<W: Recordable>(
     let input = Case::read(fixture, name).input();
     let weight = |index: usize| fixture.picture(&format!("{name}.w{index}"));
     let features = want.stages().iter().map(|stage| weight(*stage)).collect();
-    let gradients = W::collect(features, None, || weight(0));
+    let gradients = W::collect(features, None, W::NOISE.then(|| weight(0)));
     unet.record(input, want).backward(gradients, 1.0).to_host()
 }

@@ -127,10 +127,7 @@ fn loss_of_a_lora() {
     let mut at = |parameters: &[f32]| {
         let parameters = Tensor::vector(&Cpu, parameters.to_vec());
         unet.merge_adapters(&parameters);
-        let subject = Subject {
-            latent: &latent,
-            context: &context,
-        };
+        let subject = Subject::new(&latent, &context);
         let (loss, gradient) = gradient(
             &unet,
             &schedule,
@@ -141,7 +138,7 @@ fn loss_of_a_lora() {
             &Interrupt::never(),
         )
         .expect("no interrupt");
-        (loss, gradient.to_host())
+        (loss.value(), gradient.to_host())
     };
     let (loss, _) = at(&parameters);
     let expected = f64::from(fixture.numbers("lora.loss")[0]);

@@ -3,14 +3,13 @@
 use super::super::feature_loss::{FeatureLoss, Reduction};
 use super::Optimisation;
 use crate::error::{Error, Result};
-use crate::failpoint;
 use crate::kernels::Backend;
 use crate::method::parts::{
-    DragLoss, LatentGradient, MaskTerm, MotionLoss, Outputs, TextGradient, TextOptimisation,
+    DragLoss, LatentGradient, MaskStep, MaskTerm, MotionLoss, Outputs, TextGradient,
+    TextOptimisation, in_range,
 };
 use crate::model::unet::{Features, Input, Network, NoiseAndFeatures};
-use crate::nn::Tensor;
-use crate::progress::Stage;
+use crate::nn::{Finiteness, Loss, Tensor};
 
 impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
     /// Returns the optimiser of the text embedding, which starts at the prompt's; `None` where it stays.
@@ -36,28 +35,14 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
         text: Option<&mut TextGradient<B, N>>,
     ) -> Result<(f64, Tensor<B>)> {
         if let Some(text) = text {
-            let mut evaluate =
-                |z: &Tensor<B>, outputs: &Outputs<B>| Some(self.loss(z, t, loss, next, outputs));
+            let mask = self.mask_term(self.mask_step(t), next);
+            let mut evaluate = |z: &Tensor<B>, outputs: &Outputs<B>| {
+                Some(self.loss(z, loss, mask.as_ref(), outputs))
+            };
             let found = text.gradient(z, t, step, &mut evaluate)?;
             return found.ok_or_else(|| Error::Bug("the loss ended the drag".into()));
         }
-        let not_finite = |what| Error::NotFinite {
-            stage: Stage::Drag.name(),
-            step,
-            what,
-        };
-        loop {
-            let (loss, gradient) = self.gradient(z, t, loss, next);
-            if !loss.is_finite() || failpoint::is_hit("nan_in_loss") {
-                return Err(not_finite("the loss"));
-            }
-            if gradient.is_finite() {
-                return Ok((loss, gradient));
-            }
-            if !z.backend().lower_loss_scale() {
-                return Err(not_finite("the gradient of the latent"));
-            }
-        }
+        in_range(z.backend(), step, || self.gradient(z, t, loss, next))
     }
 
     fn reduction(&self) -> Reduction {
@@ -68,28 +53,38 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
         }
     }
 
+    /// Returns the denoising step of the mask term; `None` without the term.
+    fn mask_step(&self, t: i64) -> Option<MaskStep<B>> {
+        let weight = self.settings.mask_weight;
+        let step = [t, self.grid.after(t)];
+        let backend = self.reference.backend();
+        (self.frozen.is_some() && weight > 0.0)
+            .then(|| MaskStep::new(backend, self.schedule, step, weight))
+    }
+
+    /// Returns the mask term of a denoising step, after which the reference latent is `next`.
+    fn mask_term<'s>(
+        &'s self,
+        step: Option<MaskStep<B>>,
+        next: &'s Tensor<B>,
+    ) -> Option<MaskTerm<'s, B>> {
+        let (frozen, step) = (self.frozen.as_ref()?, step?);
+        Some(MaskTerm {
+            frozen,
+            step,
+            reference: next,
+        })
+    }
+
     /// Returns the loss of a latent with these outputs of its pass: the feature loss in place of motion supervision, and the mask term.
     fn loss(
         &self,
         z: &Tensor<B>,
-        t: i64,
         feature_loss: &FeatureLoss<B>,
-        reference: &Tensor<B>,
+        mask: Option<&MaskTerm<B>>,
         (noise, features): &Outputs<B>,
     ) -> DragLoss<B> {
         let (loss, gradients, magnitude) = feature_loss.evaluate(features, self.reduction());
-        let weight = self.settings.mask_weight;
-        let frozen = self.frozen.as_ref().filter(|_| weight > 0.0);
-        let mask = frozen.map(|frozen| {
-            let term = MaskTerm {
-                frozen,
-                weight,
-                schedule: self.schedule,
-                step: [t, self.grid.after(t)],
-                reference,
-            };
-            term.evaluate(z, noise)
-        });
         DragLoss {
             motion: MotionLoss {
                 loss,
@@ -97,33 +92,61 @@ impl<'a, B: Backend, N: Network<B>> Optimisation<'a, B, N> {
                 magnitude,
                 active: self.regions.len(),
             },
-            mask,
+            mask: mask.map(|mask| mask.evaluate(z, noise)),
         }
     }
 
-    /// Returns the loss of a latent at timestep t, and its gradient to the latent.
+    /// Returns the parts of the loss of a latent at timestep t, whether its gradient to the latent is finite, and the gradient.
     fn gradient(
         &self,
         z: &Tensor<B>,
         t: i64,
-        feature_loss: &FeatureLoss<B>,
-        reference: &Tensor<B>,
-    ) -> (f64, Tensor<B>) {
-        let taps = &self.settings.taps.0;
+        loss: &FeatureLoss<B>,
+        next: &Tensor<B>,
+    ) -> (Vec<Loss<B>>, Finiteness<B>, Tensor<B>) {
         let input = Input::at(z, t as f64, self.prompt);
-        if self.frozen.is_none() || self.settings.mask_weight <= 0.0 {
+        if !self.progress.is_constant() {
+            // The points may move from iteration to iteration, and then its calls are others.
+            let mask = self.mask_term(self.mask_step(t), next);
+            return self.iteration(input, loss, mask.as_ref());
+        }
+        let others = || {
+            let loss = loss.prepared(z.backend());
+            (loss, self.mask_step(t), next.full(1.0))
+        };
+        let iteration = |input, (loss, step, next): (FeatureLoss<B>, _, Tensor<B>)| {
+            let mask = self.mask_term(step, &next);
+            self.iteration(input, &loss, mask.as_ref())
+        };
+        let stages = self.settings.taps.0.clone();
+        self.unet
+            .iteration("drag iteration", stages, input, others, iteration)
+    }
+
+    /// As [`Optimisation::gradient`], for the input of the pass.
+    fn iteration(
+        &self,
+        input: Input<B>,
+        feature_loss: &FeatureLoss<B>,
+        mask: Option<&MaskTerm<B>>,
+    ) -> (Vec<Loss<B>>, Finiteness<B>, Tensor<B>) {
+        let taps = &self.settings.taps.0;
+        let z = input.latents().clone();
+        let (losses, gradient) = if mask.is_none() {
             // Without the mask term the noise prediction is not needed.
             let pass = self.unet.record(input, Features::of(taps));
             let (loss, gradients, magnitude) =
                 feature_loss.evaluate(pass.outputs(), self.reduction());
-            let gradient = pass.backward(gradients, magnitude);
-            return (loss.value(), gradient);
-        }
-        let pass = self.unet.record(input, NoiseAndFeatures::of(taps));
-        let loss = self.loss(z, t, feature_loss, reference, pass.outputs());
-        let (gradients, magnitude) = loss.to_outputs(pass.outputs());
-        // The mask term depends on the latent directly and through the noise prediction.
-        let gradient = loss.with_direct(pass.backward(gradients, magnitude));
-        (loss.sum(), gradient)
+            (vec![loss], pass.backward(gradients, magnitude))
+        } else {
+            let pass = self.unet.record(input, NoiseAndFeatures::of(taps));
+            let loss = self.loss(&z, feature_loss, mask, pass.outputs());
+            let (gradients, magnitude) = loss.to_outputs(pass.outputs());
+            // The mask term depends on the latent directly and through the noise prediction.
+            let gradient = loss.with_direct(pass.backward(gradients, magnitude));
+            (loss.into_parts(), gradient)
+        };
+        let finiteness = Finiteness::of(&[&gradient]);
+        (losses, finiteness, gradient)
     }
 }

@@ -138,6 +138,18 @@ impl<B: Backend> Network<B> for UNetClient<B> {
         };
         Recorded::new(want, outputs, AddedTo { backward, gradient })
     }
+
+    /// Runs the passes one by one: they run on the server's thread, together with those of other clients.
+    fn iteration<I, R: Send>(
+        &self,
+        _: &'static str,
+        _: Vec<usize>,
+        input: Input<B>,
+        others: impl FnOnce() -> I + Send,
+        work: impl FnOnce(Input<B>, I) -> R + Send,
+    ) -> R {
+        work(input, others())
+    }
 }
 
 /// The backward pass of a client's share of a pass.

@@ -123,6 +123,7 @@ impl<B: Backend> SharedUNet<'_, B> {
             latents: Tensor::stacked(&latents),
             keys: joined_keys(members, inputs),
             bottlenecks: joined_bottlenecks(inputs),
+            time: None,
         }
     }
 
