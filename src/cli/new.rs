@@ -135,7 +135,7 @@ fn next_steps(image: &Path, output: &Path, has_box: bool) -> String {
         format!(
             "Its box lies in the middle of the picture, whatever is there. Put it around the whole object, with a few pixels to spare:\n\n  \
              dragnext draw {image} --drag {output} --open    in a browser, or in an editor\n  \
-             dragnext new {image} --overwrite --box LEFT,TOP,RIGHT,BOTTOM --by RIGHT,DOWN\n\n"
+             dragnext new {image} -o {output} --overwrite --box LEFT,TOP,RIGHT,BOTTOM --by RIGHT,DOWN\n\n"
         )
     };
     format!(

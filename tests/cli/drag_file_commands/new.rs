@@ -57,6 +57,11 @@ fn a_new_drag_file_refers_to_the_schema_beside_it() {
         stdout.contains("dragnext preview in.png --drag 'my drags/a.json'\n"),
         "{stdout}"
     );
+    // The command that draws the box anew does not write over another file.
+    assert!(
+        stdout.contains("dragnext new in.png -o 'my drags/a.json' --overwrite --box "),
+        "{stdout}"
+    );
     assert!(
         stdout.contains("dragnext schema > 'my drags/drag.schema.json'\n"),
         "{stdout}"
