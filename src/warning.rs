@@ -9,6 +9,8 @@ kinds! {
     WarningKind {
         RegionNoMotion "region.no_motion" "a region does not move and is left out";
         RegionOverlap "region.overlap" "two regions are dragged onto each other";
+        RegionPoint "region.point" "a single point is dragged by a method that moves regions";
+        RegionDetail "region.detail" "only a detail beside the handle stands out in a region, and is moved";
         RegionPartlyLeaves "region.partly_leaves" "a part of a region is dragged out of the image";
         RegionPartlyOutside "region.partly_outside" "a part of a region lies outside the image";
         RegionNotEditable "region.not_editable" "a target lies outside the editable area";

@@ -200,7 +200,7 @@ mod tests {
             ),
             (
                 "--ramp=slow",
-                "expected a whole number or `auto`; it must be auto or at most 1000",
+                "expected a whole number or `auto`; it must be auto or 0 to 1000",
             ),
             (
                 "--taps=a",

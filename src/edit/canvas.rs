@@ -4,6 +4,7 @@ use crate::method::StartPicture;
 use crate::picture::{Picture, Raster};
 use crate::pipeline::{GivenLora, Outcome, WarpedWork, Work};
 use crate::plan::Plan;
+use crate::warning::{Warning, WarningKind};
 use crate::warp::{self, Warped};
 
 use super::transparency::Transparency;
@@ -42,6 +43,18 @@ impl Canvas {
                 .then(|| Warped::new(picture, plan)),
             transparency,
         }
+    }
+
+    /// Returns a warning for each region of which only a detail moves.
+    pub(super) fn details(&self) -> Vec<Warning> {
+        let details = self.warped.iter().flat_map(|warped| &warped.details);
+        let warning = |id: &String| Warning {
+            kind: WarningKind::RegionDetail,
+            message: format!(
+                "in region `{id}` only a detail beside the handle stands out, and moves; draw the region around the whole object, or use `--object drawn` to move all of it"
+            ),
+        };
+        details.map(warning).collect()
     }
 
     /// Returns the pipeline's input.

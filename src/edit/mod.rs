@@ -116,7 +116,9 @@ impl Prepared {
 
     /// Returns what is known to be doubtful about the edit beside what picture and plan report on their own.
     pub(crate) fn warnings(&self) -> Vec<Warning> {
-        transparency::invisible_regions(&self.original.picture, &self.plan)
+        let mut warnings = transparency::invisible_regions(&self.original.picture, &self.plan);
+        warnings.extend(self.canvas.details());
+        warnings
     }
 
     /// Returns whether anything moves. If not, the result has the picture's pixels, and no weight is read.

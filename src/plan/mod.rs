@@ -31,9 +31,9 @@ use crate::drag_file::DragFile;
 use crate::error::{DragFileFault, Error, Result};
 use crate::geometry::{Frame, Size, Window};
 use crate::mask::Mask;
-use crate::method::{Misfit, Subject};
+use crate::method::{Misfit, Subject, Targets};
 use crate::model::Model;
-use crate::region::Region;
+use crate::region::{Region, RegionKind};
 use crate::settings::WindowChoice;
 use crate::warning::{Warning, WarningKind};
 
@@ -179,9 +179,10 @@ impl Plan {
             .collect();
         let area = editable.area(&mut findings, &reaching, &frame, settings.frame.margin);
         editable::compare(&mut findings, &area, &regions, &frame);
-        if !regions.is_empty() {
+        if !regions.is_empty() && !keeps_pixels(settings) {
             warn_of_enlargement(&mut findings, &frame);
         }
+        warn_of_points(&mut findings, &regions, settings);
         let (editable, editable_source) = match area {
             EditableArea::Everything => (None, None),
             EditableArea::Part { working, source } => (Some(working), Some(source)),
@@ -300,12 +301,36 @@ fn carried_out(regions: &[Region], amount: f64) -> Vec<Region> {
         .collect()
 }
 
+/// Returns whether the result has the pixels of the warped picture, so that the network's resolution plays no part.
+fn keeps_pixels(settings: &Settings) -> bool {
+    let has_new = true;
+    settings.warp.detail >= 1.0 && settings.method.keeps_warped(&settings.diffusion, has_new)
+}
+
+/// Warns of single points where the method moves what a region encloses.
+fn warn_of_points(findings: &mut Findings, regions: &[Region], settings: &Settings) {
+    if settings.method.needs().targets != Targets::Regions {
+        return;
+    }
+    let points = regions
+        .iter()
+        .filter(|region| region.kind == RegionKind::Point);
+    for point in points {
+        let message = format!(
+            "region `{}` is a point, and `{}` moves only the spot around it; `--method drag-diffusion` pulls what it stands on, and a region moves an object",
+            point.id,
+            settings.method.method().name()
+        );
+        findings.warn(WarningKind::RegionPoint, message);
+    }
+}
+
 /// Warns when the edited area is pasted much larger than it was computed, which loses the photograph's detail.
 fn warn_of_enlargement(findings: &mut Findings, frame: &Frame) {
     let factor = 1.0 / frame.scale().mean();
     if factor > MAX_ENLARGEMENT {
         let message = format!(
-            "the edited area is computed at {} and enlarged {factor:.1} times, so it is less sharp than the picture",
+            "what the model paints is computed at {} and enlarged {factor:.1} times, so it is less sharp than the picture",
             frame.content
         );
         findings.warn(WarningKind::PictureEnlarged, message);

@@ -215,7 +215,7 @@ mod tests {
         );
         assert_eq!(
             refused("ramp", 1001.into()),
-            "ramp: `1001` must be auto or at most 1000"
+            "ramp: `1001` must be auto or 0 to 1000"
         );
     }
 

@@ -6,8 +6,9 @@ mod points;
 use super::*;
 use crate::error::ErrorKind;
 use crate::geometry::{Point, PointPair};
+use crate::method::Method;
 use crate::region::{Motion, RegionKind};
-use crate::settings::WindowChoice;
+use crate::settings::{Overrides, WindowChoice};
 use crate::warning::WarningKind;
 
 use proptest::prelude::*;
@@ -88,6 +89,20 @@ fn a_drag_is_planned_in_working_coordinates() {
     assert!((plan.regions[0].moved_px() - 500.0_f64.sqrt()).abs() < 1e-9);
     assert_eq!(warnings(&plan), [WarningKind::PictureEnlarged]);
     assert!(plan.still.is_empty());
+}
+
+/// Without fresh noise the result has the pixels of the warped picture, whatever the network's size.
+#[test]
+fn what_no_model_paints_is_not_enlarged() {
+    let drag = drag("", &[box_from("[60, 60]", "[80, 50]")]);
+    for (vacated_noise, expected) in [(0.0, &[][..]), (0.6, &[WarningKind::PictureEnlarged])] {
+        let mut given = Overrides::from([("window", "full")]);
+        given.set("vacated_noise", vacated_noise);
+        let settings = Settings::resolve(&Choice::of(given)).expect("valid settings");
+        let size = Size::new(512, 512);
+        let plan = Plan::new(&drag, Path::new("drag.json"), size, &settings, 256);
+        assert_eq!(warnings(&plan.expect("a valid plan")), expected);
+    }
 }
 
 #[test]

@@ -159,11 +159,10 @@ impl Form {
     /// Returns the bounds, such as `must be 1 to 1000`.
     pub fn bounds(self) -> String {
         match self {
-            Self::Whole(0, high) if high < u64::MAX => format!("must be at most {high}"),
             Self::Whole(low, high) => format!("must be {low} to {high}"),
             Self::ZeroOr(low, high) => format!("must be 0 or {low} to {high}"),
             Self::WordOr(word, u64::MAX) => format!("must be {word} or a whole number"),
-            Self::WordOr(word, high) => format!("must be {word} or at most {high}"),
+            Self::WordOr(word, high) => format!("must be {word} or 0 to {high}"),
             Self::Within(low, high) => format!("must be {} to {}", short(low), short(high)),
             Self::WordOrWithin(word, low, high) => {
                 format!("must be {word} or {} to {}", short(low), short(high))

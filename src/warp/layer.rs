@@ -5,12 +5,14 @@ use super::seam::{self, Ground};
 use crate::geometry::{Point, Size};
 use crate::mask::Mask;
 use crate::picture::mixed;
-use crate::region::Region;
+use crate::region::{Region, RegionKind};
 
 /// Positions at which a drag is looked up for the gap behind a deformation.
 const STEPS: usize = 64;
 /// Halvings of the interval between two of them.
 const HALVINGS: usize = 10;
+/// The largest share of a region that is a detail of it.
+const DETAIL: f32 = 0.2;
 /// Most samples along each side of a pixel, where a motion shrinks its region.
 const MAX_SAMPLES: usize = 8;
 
@@ -49,6 +51,27 @@ impl Paint {
 }
 
 impl<'a> Layer<'a> {
+    /// Returns the region's id.
+    pub(super) fn id(&self) -> &str {
+        &self.region.id
+    }
+
+    /// Returns whether the object that was found is a small part of the region, and the handle lies beside it. The region is then
+    /// probably smaller than what it means.
+    pub(super) fn is_detail(&self) -> bool {
+        if !self.object.found || self.region.kind != RegionKind::Translation {
+            return false;
+        }
+        let found: f32 = self.object.opacity.iter().sum();
+        let drawn = self.drawn.data.iter().filter(|inside| **inside).count();
+        let handle = self.region.points.handle;
+        let handle = Point::new(handle.x - self.corner.x, handle.y - self.corner.y);
+        let size = self.drawn.size();
+        let index = handle.y as usize * size.width + handle.x as usize;
+        let is_on_it = size.contains(handle) && self.object.opacity[index] >= 0.5;
+        !is_on_it && found < DETAIL * drawn as f32
+    }
+
     /// Creates the layer of a region from its object. The object's arrays and the mask of the drawn region begin at `corner`.
     pub(super) fn new(region: &'a Region, object: Object, drawn: Mask, corner: Point) -> Self {
         Self {

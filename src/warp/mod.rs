@@ -47,6 +47,8 @@ pub struct Warped {
     /// For each pixel of the area, the share of its colour that was filled in and differs from what was there, or that is a guess at what was
     /// hidden, 0 to 1.
     new: Vec<f32>,
+    /// Ids of the regions in which only a detail stands out, and not what their handle lies on.
+    pub(crate) details: Vec<String>,
 }
 
 impl Warped {
@@ -138,7 +140,9 @@ impl Warped {
             (colour, guessed.max(filled))
         });
         let (pixels, new): (Vec<[f32; 3]>, Vec<f32>) = pixels.unzip();
+        let details = layers.iter().filter(|layer| layer.is_detail());
         Self {
+            details: details.map(|layer| layer.id().to_owned()).collect(),
             picture: picture.composite(area, &Raster::new(area.size, pixels), None),
             area,
             new,

@@ -123,6 +123,24 @@ fn a_found_object_leaves_its_margin_and_the_ground_closes() {
     }
 }
 
+/// A region within a large object shows only what stands out in it, which is not what the handle lies on.
+#[test]
+fn a_detail_beside_the_handle_is_noticed() {
+    let size = Size::new(160, 160);
+    let picture = scene(size, (46, 46), (66, 66));
+    for (region, handle, expected) in [
+        ("[40, 40, 110, 110]", "[80, 80]", &["part"][..]),
+        ("[40, 40, 110, 110]", "[56, 56]", &[]),
+        ("[42, 42, 70, 70]", "[68, 68]", &[]),
+    ] {
+        let regions = format!(
+            r#"{{ "id": "part", "type": "translation", "region": {{ "rect": {region} }}, "handle": {handle}, "target": [100, 84] }}"#
+        );
+        let moved = warped(&picture, &regions, Overrides::default());
+        assert_eq!(moved.details, expected, "{region}, {handle}");
+    }
+}
+
 #[test]
 fn a_pulled_bar_keeps_its_cross_section() {
     let size = Size::new(96, 64);

@@ -9,7 +9,8 @@ fn point(handle: [f64; 2], target: [f64; 2]) -> String {
 #[test]
 fn a_point_is_the_translation_of_a_disc_of_four_grid_cells() {
     let plan = plan(&[point([60.0, 60.0], [90.0, 70.0])]);
-    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+    // The default method moves regions.
+    assert_eq!(warnings(&plan), [WarningKind::RegionPoint]);
     let region = &plan.regions[0];
     assert_eq!(
         (region.kind, region.motion),
@@ -56,8 +57,19 @@ fn a_point_at_the_edge_of_the_image_is_not_too_small() {
     ] {
         let plan = plan(&[point(handle, target)]);
         assert!(plan.regions[0].mask.count() < 150, "a part of the disc");
-        assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+        assert_eq!(warnings(&plan), [WarningKind::RegionPoint]);
     }
+}
+
+#[test]
+fn a_method_for_points_drags_points_without_a_warning() {
+    let drag = drag("", &[point([60.0, 60.0], [90.0, 70.0])]);
+    let mut choice = Choice::of(Overrides::from([("window", "full")]));
+    choice.method = Some(Method::DragDiffusion);
+    let settings = Settings::resolve(&choice).expect("valid settings");
+    let size = Size::new(256, 256);
+    let plan = Plan::new(&drag, Path::new("drag.json"), size, &settings, 256);
+    assert_eq!(warnings(&plan.expect("a valid plan")), []);
 }
 
 #[test]

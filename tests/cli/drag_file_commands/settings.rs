@@ -95,7 +95,7 @@ fn settings_are_printed_as_a_table_of_eighty_columns() {
     assert_eq!(
         row("ramp"),
         [
-            "ramp", "auto", "(5)", "default", "auto", "or", "at", "most", "1000"
+            "ramp", "auto", "(5)", "default", "auto", "or", "0", "to", "1000"
         ]
     );
     let wrong = run(&bench, &["settings", "--lr", "-1"]);

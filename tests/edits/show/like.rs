@@ -45,7 +45,10 @@ fn a_drag_of_points_is_edited_and_repeated() {
       "settings": { "seed": 3, "strength": 0.08, "iterations": 2 } }"#;
     bench.write("drag.json", points);
     let first = make(&bench, "out.png", &["--no-lora"]);
-    assert_eq!(first.warnings(), ["edit_prompt.unused"]);
+    assert_eq!(
+        first.warnings(),
+        ["edit_prompt.unused", "region.point", "region.point"]
+    );
     assert_ne!(
         image::open(bench.path("out.png")).unwrap(),
         image::open(bench.path("in.png")).unwrap()
